@@ -41,7 +41,7 @@ pub const CXX: &str = env!("ABI_TESTS_CXX");
 /// A pointer that does not point to anything. Its bytes count up from `whose`, so that it can be
 /// recognised.
 #[must_use]
-pub fn graffiti(whose: u8) -> *mut c_void {
+pub fn canary(whose: u8) -> *mut c_void {
     let bytes = core::array::from_fn(|index| whose.wrapping_add(index as u8));
     core::ptr::without_provenance_mut(usize::from_le_bytes(bytes))
 }

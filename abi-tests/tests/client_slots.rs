@@ -4,7 +4,7 @@
 use core::{cell::RefCell, ffi::c_void, time::Duration};
 
 use ntcom::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS, RawAsyncStatus};
-use ntcom_abi_tests::graffiti;
+use ntcom_abi_tests::canary;
 
 thread_local! {
     static CALLED: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
@@ -95,7 +95,7 @@ fn of_iasynccontrol() {
     assert_eq!(control.wait(Some(Duration::ZERO)), Ok(()));
     assert_eq!(slots(), [6]);
     ARGUMENTS.take();
-    let context = graffiti(0x70);
+    let context = canary(0x70);
     // SAFETY: the handler may be called with anything, and no slot calls it.
     assert_eq!(unsafe { control.set_completed(handler, context) }, Ok(()));
     assert_eq!(slots(), [5]);

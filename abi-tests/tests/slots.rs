@@ -7,7 +7,7 @@
 
 use core::{cell::RefCell, ffi::c_void};
 
-use ntcom_abi_tests::{Arguments, Call, Calls, CallsHandler, Handler, Record, Recorder, Records, graffiti};
+use ntcom_abi_tests::{Arguments, Call, Calls, CallsHandler, Handler, Record, Recorder, Records, canary};
 
 /// The answer of the slot with this number. Its four bytes are different from those of other slots.
 fn answer(slot: usize) -> u32 {
@@ -21,15 +21,15 @@ fn status() -> i32 {
 
 fn arguments() -> Arguments {
     Arguments {
-        iid: graffiti(0x10),
-        interface_out: graffiti(0x20),
-        status_out: graffiti(0x30),
-        result_out: graffiti(0x40),
-        error_out: graffiti(0x50),
-        handler: graffiti(0x60),
-        context: graffiti(0x70),
-        timeout: graffiti(0x80),
-        size_out: graffiti(0x90),
+        iid: canary(0x10),
+        interface_out: canary(0x20),
+        status_out: canary(0x30),
+        result_out: canary(0x40),
+        error_out: canary(0x50),
+        handler: canary(0x60),
+        context: canary(0x70),
+        timeout: canary(0x80),
+        size_out: canary(0x90),
     }
 }
 
@@ -214,7 +214,7 @@ fn handlers(
         let status = core::ptr::without_provenance_mut(status().cast_unsigned() as usize);
         [Call { slot: 0, this: context, arguments: [status, core::ptr::null_mut()] }]
     };
-    let context = graffiti(0x70);
+    let context = canary(0x70);
     // SAFETY: our handler dereferences nothing.
     unsafe { calls(ours, context, status()) };
     assert_eq!(ARRIVED.take(), heard(context));
@@ -292,7 +292,7 @@ fn with_the_wrong_convention_arguments_do_not_arrive() {
     let this = (&raw const object).cast_mut().cast::<c_void>();
     // SAFETY: the slots dereference none of their arguments, wherever the convention takes these
     // from.
-    unsafe { platform::call(this, 5, &[graffiti(0x60), graffiti(0x70)]) };
+    unsafe { platform::call(this, 5, &[canary(0x60), canary(0x70)]) };
     let arrived = ARRIVED.take();
-    assert_ne!(arrived.first().unwrap().arguments, [graffiti(0x60), graffiti(0x70)]);
+    assert_ne!(arrived.first().unwrap().arguments, [canary(0x60), canary(0x70)]);
 }

@@ -4,12 +4,16 @@
 #[cfg(fuzzing)]
 mod glue {
     use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-    use ntcom_fuzz::{committed, input::ExecutorInput, mutate, run::Runner, target};
+    use ntcom_fuzz::{
+        harness::{committed, libfuzzer},
+        targets::ExecutorInput,
+    };
+    use ntcom_fuzz_model::mutate::mutate;
 
-    fuzz_target!(init: committed::start::<ExecutorInput>(), |input: ExecutorInput| target::run(&input, Runner::executor));
+    fuzz_target!(init: committed::start::<ExecutorInput>(), |input: ExecutorInput| libfuzzer::run(&input));
 
     fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-        mutate::mutate::<ExecutorInput>(data, size, max_size, seed, fuzzer_mutate)
+        mutate::<ExecutorInput>(data, size, max_size, seed, fuzzer_mutate)
     });
 }
 

@@ -4,12 +4,16 @@
 #[cfg(fuzzing)]
 mod glue {
     use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-    use ntcom_fuzz::{committed, input::FaultsInput, mutate, run::Runner, target};
+    use ntcom_fuzz::{
+        harness::{committed, libfuzzer},
+        targets::FaultsInput,
+    };
+    use ntcom_fuzz_model::mutate::mutate;
 
-    fuzz_target!(init: committed::start::<FaultsInput>(), |input: FaultsInput| target::run(&input, Runner::faults));
+    fuzz_target!(init: committed::start::<FaultsInput>(), |input: FaultsInput| libfuzzer::run(&input));
 
     fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-        mutate::mutate::<FaultsInput>(data, size, max_size, seed, fuzzer_mutate)
+        mutate::<FaultsInput>(data, size, max_size, seed, fuzzer_mutate)
     });
 }
 

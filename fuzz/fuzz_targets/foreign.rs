@@ -4,12 +4,16 @@
 #[cfg(fuzzing)]
 mod glue {
     use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-    use ntcom_fuzz::{committed, input::ForeignInput, mutate, run::Runner, target};
+    use ntcom_fuzz::{
+        harness::{committed, libfuzzer},
+        targets::ForeignInput,
+    };
+    use ntcom_fuzz_model::mutate::mutate;
 
-    fuzz_target!(init: committed::start::<ForeignInput>(), |input: ForeignInput| target::run(&input, Runner::foreign));
+    fuzz_target!(init: committed::start::<ForeignInput>(), |input: ForeignInput| libfuzzer::run(&input));
 
     fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-        mutate::mutate::<ForeignInput>(data, size, max_size, seed, fuzzer_mutate)
+        mutate::<ForeignInput>(data, size, max_size, seed, fuzzer_mutate)
     });
 }
 

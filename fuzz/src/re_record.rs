@@ -7,7 +7,10 @@
 
 pub use ntsim::Order;
 
-use crate::{input::with_schedule, run::Runner};
+use crate::{
+    harness::run::Runner,
+    targets::{self, with_schedule},
+};
 
 /// The result of re-recording an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +96,7 @@ fn events(target: &str, data: &[u8], order: Option<&Order>) -> Result<(Order, Fo
     if let Some(order) = order {
         runner.follow(order.clone());
     }
-    match runner.named(target, data, true) {
+    match targets::run(&mut runner, target, data, true) {
         Some(Ok(_)) => Ok((runner.order(), runner.followed())),
         Some(Err(malformed)) => Err(malformed.to_string()),
         None => Err(format!("no target `{target}`")),

@@ -4,7 +4,7 @@
 
 use std::{fs, path::PathBuf};
 
-use ntcom_fuzz::run::Runner;
+use ntcom_fuzz::{harness::run::Runner, targets};
 
 fn files(target: &str) -> Vec<PathBuf> {
     let corpus = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../corpus");
@@ -24,12 +24,12 @@ fn replay(target: &str) {
     let (mut steps, mut live) = (0, 0);
     for file in &files {
         let data = fs::read(file).unwrap();
-        let report = match runner.named(target, &data, false).unwrap() {
+        let report = match targets::run(&mut runner, target, &data, false).unwrap() {
             Ok(report) => report,
             Err(error) => panic!("{}: not an input of `{target}`: {error}", file.display()),
         };
         if report.stop.is_some() {
-            let again = runner.named(target, &data, true);
+            let again = targets::run(&mut runner, target, &data, true);
             drop(again);
             panic!(
                 "{}: {report}\ntrace:\n{}\nreplay: cargo xtask replay {} --target {target}",

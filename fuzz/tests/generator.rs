@@ -8,13 +8,15 @@ use std::{
 };
 
 use ntcom_fuzz::{
-    call,
-    input::{
-        ComInput, ExecutorInput, FaultsInput, ForeignInput, Input, SchedulesInput, TARGETS, VtableInput,
+    harness::run::{Runner, Target},
+    operations::{call, perform::perform, world},
+    targets::{
+        self, ComInput, ExecutorInput, FaultsInput, ForeignInput, Input, SchedulesInput, TARGETS, VtableInput,
     },
-    ops::{Op, Out, Via},
-    run::Runner,
-    world,
+};
+use ntcom_fuzz_model::{
+    ops::{Op, OperationStep, Out, Via},
+    value::ValueKind,
 };
 use ntsim::{Config, Schedule, Simulation, Stop};
 use proptest::{
@@ -24,7 +26,7 @@ use proptest::{
     test_runner::{TestError, TestRunner},
 };
 
-fn random_inputs<I: Input>(cases: u32, run: impl Fn(&mut Runner, &I) -> ntcom_fuzz::run::Report) {
+fn random_inputs<I: Target>(cases: u32) {
     let config = proptest::test_runner::Config { cases, failure_persistence: None, ..Default::default() };
     let mut runner = TestRunner::new_with_rng(
         config,
@@ -39,7 +41,7 @@ fn random_inputs<I: Input>(cases: u32, run: impl Fn(&mut Runner, &I) -> ntcom_fu
     };
     let result = runner.run(&vec(any::<[u8; 4]>(), 0..64), |records| {
         let input = I::decode(&file(&records)).unwrap();
-        let report = run(&mut kernel.borrow_mut(), &input);
+        let report = kernel.borrow_mut().run(&input, false);
         prop_assert!(report.stop.is_none(), "{report}\n{:#?}", input.steps());
         Ok(())
     });
@@ -60,32 +62,32 @@ fn kept<I: Input>(error: &TestError<Vec<[u8; 4]>>, file: impl Fn(&[[u8; 4]]) -> 
 
 #[test]
 fn random_programs_are_legal_and_as_the_model_says() {
-    random_inputs::<VtableInput>(2_000, |runner, input| runner.vtable(input, false));
+    random_inputs::<VtableInput>(2_000);
 }
 
 #[test]
 fn random_programs_on_several_processors_are_legal_and_end() {
-    random_inputs::<SchedulesInput>(2_000, |runner, input| runner.schedules(input, false));
+    random_inputs::<SchedulesInput>(2_000);
 }
 
 #[test]
 fn random_programs_of_the_executor_keep_its_promises() {
-    random_inputs::<ExecutorInput>(2_000, |runner, input| runner.executor(input, false));
+    random_inputs::<ExecutorInput>(2_000);
 }
 
 #[test]
 fn random_programs_keep_them_where_memory_is_short() {
-    random_inputs::<FaultsInput>(2_000, |runner, input| runner.faults(input, false));
+    random_inputs::<FaultsInput>(2_000);
 }
 
 #[test]
 fn random_programs_of_objects_are_legal_and_leave_nothing() {
-    random_inputs::<ComInput>(4_000, |runner, input| runner.com(input, false));
+    random_inputs::<ComInput>(4_000);
 }
 
 #[test]
 fn random_talk_with_a_foreign_operation_is_as_the_contract_says() {
-    random_inputs::<ForeignInput>(5_000, |runner, input| runner.foreign(input, false));
+    random_inputs::<ForeignInput>(5_000);
 }
 
 /// A call on an operation that has been released is reported, and not made.
@@ -95,11 +97,11 @@ fn a_call_without_a_reference_is_reported() {
     let program = || {
         world::with(|world| {
             world.reset();
-            let spawn = Op::SpawnError { kind: ntcom_fuzz::value::Kind::U8, status: 0 };
-            let step = |op| ntcom_fuzz::ops::Step { processor: 0, target: 0, op };
-            ntcom_fuzz::perform::perform(world, 0, 1, &step(spawn)).unwrap();
-            ntcom_fuzz::perform::perform(world, 0, 1, &step(Op::Release(Via::Operation))).unwrap();
-            assert!(ntcom_fuzz::perform::perform(world, 0, 1, &step(Op::GetStatus(Out::Given))).is_none());
+            let spawn = Op::SpawnError { kind: ValueKind::U8, status: 0 };
+            let step = |op| OperationStep { processor: 0, target: 0, op };
+            perform(world, 0, 1, &step(spawn)).unwrap();
+            perform(world, 0, 1, &step(Op::Release(Via::Operation))).unwrap();
+            assert!(perform(world, 0, 1, &step(Op::GetStatus(Out::Given))).is_none());
             call::get_status(world, 0, Out::Given);
         });
     };
@@ -114,7 +116,7 @@ fn a_call_without_a_reference_is_reported() {
 #[test]
 fn a_run_is_determined_by_its_input() {
     fn run(runner: &mut Runner, target: &str, file: &Path) -> (String, u64, String) {
-        let report = runner.named(target, &fs::read(file).unwrap(), true).unwrap().unwrap();
+        let report = targets::run(runner, target, &fs::read(file).unwrap(), true).unwrap().unwrap();
         // An object outside of the run's blocks is a static of this program. Its count continues
         // from the run before.
         let trace = runner.trace().to_string();

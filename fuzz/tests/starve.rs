@@ -7,9 +7,9 @@ use std::rc::Rc;
 use ntcom_fuzz::executor::{
     input::{Plan, Setting},
     judge,
-    ops::{Kind, Manner, Op, Step},
+    ops::{ExecutorStep, Op, SpawnMode, TaskKind},
     script::{STEPS, Script, Shape, Span},
-    world::{self, World},
+    world::{self, ExecutorWorld},
 };
 use ntsim::starve;
 
@@ -19,7 +19,7 @@ const fn byte(number: u8, operand: u8) -> u8 {
 }
 
 /// The steps of bodies that allocate, or that meet the results of allocations.
-/// `script::Step::decode` gives their numbers.
+/// `script::TaskStep::decode` gives their numbers.
 const BODIES: [[u8; STEPS]; 6] = [
     // Timers of all kinds.
     [byte(6, 3), byte(7, 4), byte(8, 2), byte(10, 3), byte(9, 4), byte(1, 6)],
@@ -40,14 +40,14 @@ fn plan(shape: Shape, abrupt: bool, processors: usize) -> Plan {
     let mut steps = Vec::new();
     for (number, body) in BODIES.into_iter().enumerate() {
         let kind = match number % 3 {
-            0 => Kind::Dpc(Manner::Plain),
-            1 => Kind::Dpc(Manner::Important(2)),
-            _ => Kind::WorkItem(Some(0)),
+            0 => TaskKind::Dpc(SpawnMode::Plain),
+            1 => TaskKind::Dpc(SpawnMode::Important(2)),
+            _ => TaskKind::WorkItem(Some(0)),
         };
         // Each kind of task, with and without a handle.
         let script = Script { shape, steps: body };
         let actor = (number % 2) as u8;
-        steps.push(Step {
+        steps.push(ExecutorStep {
             actor,
             op: Op::Spawn { kind, script, cancellable: number < 3, irp: number == 4, operation: number == 5 },
         });
@@ -63,7 +63,7 @@ fn plan(shape: Shape, abrupt: bool, processors: usize) -> Plan {
         Op::CancelAll,
         Op::DropTimer(0),
     ] {
-        steps.push(Step { actor: 0, op });
+        steps.push(ExecutorStep { actor: 0, op });
     }
     Plan { setting, faults: true, steps: Rc::new(steps), schedule: Vec::new() }
 }
@@ -76,7 +76,7 @@ fn hunt(plan: &Plan) -> usize {
     );
     if let Some(finding) = starved.finding {
         // The remains of this run refer to a kernel that has stopped.
-        world::with(World::reset);
+        world::with(ExecutorWorld::reset);
         let what = format!("allocation {:?} of {} has failed", finding.allocation, finding.callers);
         panic!("{what}: {}\n{:?}\n{:#?}\ntrace:\n{}", finding.stop, plan.setting, plan.steps, finding.trace);
     }

@@ -62,8 +62,8 @@ fn values_of_no_size_and_of_every_alignment_stand_where_they_should() {
         stands(Line);
         stands(7_u8);
     });
-    // A page passes over the stack by value. A build without optimisation copies it at each call, and
-    // each copy is aligned to a page.
+    // A page passes over the stack by value. A build without optimisation copies it at each call,
+    // and each copy is aligned to a page.
     run_in(Config { stack: 2 * Config::default().stack, ..Config::default() }, || stands(Page([3; 4096])));
 }
 

@@ -1,33 +1,32 @@
 //! The kit's bodies. They run scripts through the functions of the library's table, and record
-//! their polls and drops. Steps have the same meaning as in `ntcom_fuzz::script`, so the model of
-//! the fuzz targets predicts the results.
+//! their polls and drops. Steps have the same meaning as in `ntcom_fuzz_model::script`, so the
+//! model of the fuzz targets predicts the results.
 
 use core::{ffi::c_void, ptr};
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    body::mix,
-    script::{Shape, Step},
-    value::{Kind, bytes_of},
+use ntcom_fuzz_model::{
+    event::mix,
+    script::{BodyStep, Shape},
+    value::{ValueKind, bytes_of},
 };
 
 use crate::{
-    kit::Kit,
     rule::Rule,
     table::{self, MAY_FAIL, Recipe, poll},
-    world::{self, World},
+    world::{self, CaseWorld, Kit},
 };
 
 /// The number of a kind in the header.
 #[must_use]
-pub(crate) const fn kind_number(kind: Kind) -> u32 {
+pub(crate) const fn kind_number(kind: ValueKind) -> u32 {
     match kind {
-        Kind::Unit => 0,
-        Kind::U8 => 1,
-        Kind::U64 => 2,
-        Kind::Padded => 3,
-        Kind::Aligned => 4,
-        Kind::Page => 5,
+        ValueKind::Unit => 0,
+        ValueKind::U8 => 1,
+        ValueKind::U64 => 2,
+        ValueKind::Padded => 3,
+        ValueKind::Aligned => 4,
+        ValueKind::Page => 5,
     }
 }
 
@@ -49,7 +48,7 @@ fn context(operation: usize) -> *mut c_void {
 }
 
 /// The recipe of an operation's body.
-pub(crate) fn recipe(world: &World, operation: usize) -> Recipe {
+pub(crate) fn recipe(world: &CaseWorld, operation: usize) -> Recipe {
     world.slot(operation, |slot| Recipe {
         size: size_of::<Recipe>() as u32,
         kind: kind_number(slot.kind),
@@ -66,12 +65,12 @@ pub(crate) fn recipe(world: &World, operation: usize) -> Recipe {
 
 /// The operation of a context that the library passes back. `None`, and a breach, if no body has
 /// this context.
-fn known(world: &World, context: *mut c_void, what: &str) -> Option<usize> {
+fn known(world: &CaseWorld, context: *mut c_void, what: &str) -> Option<usize> {
     let operation = context.addr().wrapping_sub(1);
     if world.try_slot(operation, |_| ()).is_some() {
         return Some(operation);
     }
-    world::astray(&format!("a body's {what}"));
+    world::stray_call(&format!("a body's {what}"));
     world.breach(Rule::C8, format!("{what} is called with a context that is no body's"));
     None
 }
@@ -102,7 +101,7 @@ const PASSIVE_LEVEL: u32 = 0;
 
 /// Checks that a body is polled or dropped at the executor's level, and one that may wait at
 /// PASSIVE_LEVEL [C13].
-fn check_level(world: &World, operation: usize, what: &str) {
+fn check_level(world: &CaseWorld, operation: usize, what: &str) {
     let table = world.table.get();
     let Some(irql) = table.irql else { return };
     // SAFETY: `irql` may be called at any time.
@@ -155,7 +154,7 @@ unsafe extern "C" fn poll_part(context: *mut c_void, part: u32, task: *mut c_voi
 }
 
 /// Goes on with a part. True if it has ended.
-fn run_part(world: &World, operation: usize, part: usize, task: *mut c_void) -> bool {
+fn run_part(world: &CaseWorld, operation: usize, part: usize, task: *mut c_void) -> bool {
     let shape = world.slot(operation, |slot| slot.script.shape);
     let (first, end) = shape.part(part);
     loop {
@@ -187,39 +186,39 @@ fn run_part(world: &World, operation: usize, part: usize, task: *mut c_void) -> 
 /// Does one step. `Some` says whether to go on with the next, and `None` returns PENDING. The
 /// second result is the state of the step.
 fn step_once(
-    world: &World,
+    world: &CaseWorld,
     operation: usize,
-    step: Step,
+    step: BodyStep,
     inside: Option<u8>,
     is_cleanup: bool,
     task: *mut c_void,
 ) -> (Option<bool>, Option<u8>) {
     let table = Calls(world);
     match step {
-        Step::Finish => return (Some(false), None),
-        Step::Yield(times) => {
+        BodyStep::Finish => return (Some(false), None),
+        BodyStep::Yield(times) => {
             let left = inside.unwrap_or(times + 1);
             if left > 0 {
                 table.wake(task);
                 return (None, Some(left - 1));
             }
         }
-        Step::Await(gate) => {
+        BodyStep::Await(gate) => {
             if !pass_gate(world, gate.into()) {
                 wait_at_gate(world, gate.into(), operation, task);
                 return (None, inside);
             }
         }
-        Step::Stash => {
+        BodyStep::Stash => {
             let waker = table.waker(task);
             world.stash.borrow_mut().push((operation, waker));
         }
-        Step::Take => {
+        BodyStep::Take => {
             let taken = table.take_cancellation(task);
             log(world, operation, 0x10 | u64::from(taken));
         }
-        Step::Observe => log(world, operation, 0x20 | u64::from(table.is_cancelled(task))),
-        Step::Park => {
+        BodyStep::Observe => log(world, operation, 0x20 | u64::from(table.is_cancelled(task))),
+        BodyStep::Park => {
             if inside.is_none() {
                 if is_cleanup {
                     table.wake(task);
@@ -227,26 +226,26 @@ fn step_once(
                 return (None, Some(0));
             }
         }
-        Step::Open(gate) => open_gate(world, gate.into()),
-        Step::KeepWaker => {
+        BodyStep::Open(gate) => open_gate(world, gate.into()),
+        BodyStep::KeepWaker => {
             let waker = table.waker(task);
             let old = world.slot(operation, |slot| slot.kept.replace(waker));
             old.into_iter().for_each(|waker| table.drop_waker(waker));
         }
-        Step::DropKept => {
+        BodyStep::DropKept => {
             let kept = world.slot(operation, |slot| slot.kept.take());
             kept.into_iter().for_each(|waker| table.drop_waker(waker));
         }
-        Step::Notify => table.wake(task),
+        BodyStep::Notify => table.wake(task),
         // Effects of bodies on each other depend on the order in which they run, which the contract
         // does not promise. So these bodies have no links and leave the stash alone.
-        Step::CancelLink | Step::ReleaseLink | Step::AskLink | Step::DropStash(_) => {}
+        BodyStep::CancelLink | BodyStep::ReleaseLink | BodyStep::AskLink | BodyStep::DropStash(_) => {}
     }
     (Some(true), None)
 }
 
 /// The table's functions for wakers and tasks.
-pub(crate) struct Calls<'a>(pub(crate) &'a World);
+pub(crate) struct Calls<'a>(pub(crate) &'a CaseWorld);
 
 impl Calls<'_> {
     /// Calls a function of a waker, and checks that it does not allocate [C13].
@@ -312,12 +311,12 @@ impl Calls<'_> {
     }
 }
 
-fn pass_gate(world: &World, gate: usize) -> bool {
+fn pass_gate(world: &CaseWorld, gate: usize) -> bool {
     world.all_open.get()
         || world.gates.borrow_mut().get_mut(gate).is_some_and(|gate| core::mem::take(&mut gate.open))
 }
 
-fn wait_at_gate(world: &World, gate: usize, operation: usize, task: *mut c_void) {
+fn wait_at_gate(world: &CaseWorld, gate: usize, operation: usize, task: *mut c_void) {
     let waiting = world.gates.borrow()[gate].waiters.iter().any(|(other, _)| *other == operation);
     if !waiting {
         let waker = Calls(world).waker(task);
@@ -326,7 +325,7 @@ fn wait_at_gate(world: &World, gate: usize, operation: usize, task: *mut c_void)
 }
 
 /// Opens a gate. The next wait passes, and all waiting bodies are woken.
-pub(crate) fn open_gate(world: &World, gate: usize) {
+pub(crate) fn open_gate(world: &CaseWorld, gate: usize) {
     let waiters = {
         let mut gates = world.gates.borrow_mut();
         gates[gate].open = true;
@@ -338,7 +337,7 @@ pub(crate) fn open_gate(world: &World, gate: usize) {
 }
 
 /// Adds an entry to a body's log.
-fn log(world: &World, operation: usize, entry: u64) {
+fn log(world: &CaseWorld, operation: usize, entry: u64) {
     world.trail.add(format!("  operation {operation}: its body sees {}", seen(entry)));
     world.slot(operation, |slot| slot.record.log = mix(slot.record.log, entry));
 }

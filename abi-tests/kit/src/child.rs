@@ -16,10 +16,12 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_de
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cases::{self, Seeds},
+    cases,
     load::{Loaded, load},
-    run::{Verdict, run_case},
+    rounds::Seeds,
+    run::run_case,
     sequence::{Source, run_sequence},
+    verdict::Verdict,
     world,
 };
 
@@ -84,9 +86,9 @@ pub enum Line {
 pub const SILENCED: i32 = 113;
 
 /// The pipe on which a child writes.
-struct Voice(ManuallyDrop<File>);
+struct ParentPipe(ManuallyDrop<File>);
 
-impl Voice {
+impl ParentPipe {
     /// Takes the standard output, and gives the library the standard error in its place.
     fn take() -> std::io::Result<Self> {
         let pipe = rustix::io::fcntl_dupfd_cloexec(std::io::stdout(), PLACE)?;
@@ -152,19 +154,19 @@ pub fn run(order: &Order) -> anyhow::Result<()> {
         world.hresults.set(order.hresults);
         world.trail.keep_in(&order.trail)
     })?;
-    let voice = Voice::take()?;
+    let pipe = ParentPipe::take()?;
     let library = match load(&order.library) {
         Ok(library) => library,
-        Err(why) => return voice.say(&Line::Refused(why.to_string())),
+        Err(why) => return pipe.say(&Line::Refused(why.to_string())),
     };
-    voice.say(&Line::Loaded(library.name.clone()))?;
+    pipe.say(&Line::Loaded(library.name.clone()))?;
     let limit = order.processor_seconds;
     let whole = match &order.work {
         Work::Cases(names) => {
             let all = cases::all();
             let chosen = names.iter().filter_map(|name| all.iter().find(|case| case.name == name));
             each(
-                &voice,
+                &pipe,
                 chosen,
                 limit,
                 |case| case.name.to_owned(),
@@ -175,14 +177,14 @@ pub fn run(order: &Order) -> anyhow::Result<()> {
             let corpus = folder.as_deref().map(corpus).transpose()?.unwrap_or_default();
             let source = Source { corpus, seed: *seed };
             let run = |number: u64| sequence(&library, &source.bytes(number));
-            each(&voice, *first..*end, limit, |number| format!("sequence {number}"), run)?
+            each(&pipe, *first..*end, limit, |number| format!("sequence {number}"), run)?
         }
         Work::Bytes(bytes) => {
-            each(&voice, [()], limit, |()| "sequence".to_owned(), |()| sequence(&library, bytes))?
+            each(&pipe, [()], limit, |()| "sequence".to_owned(), |()| sequence(&library, bytes))?
         }
     };
     if whole {
-        voice.say(&Line::Done)?;
+        pipe.say(&Line::Done)?;
     }
     Ok(())
 }
@@ -194,7 +196,7 @@ fn sequence(library: &Loaded, bytes: &[u8]) -> Verdict {
 /// Runs pieces of work until one finds something, because the library's state is unknown after
 /// that. Returns false if there is more to do.
 fn each<T: Clone>(
-    voice: &Voice,
+    pipe: &ParentPipe,
     work: impl IntoIterator<Item = T>,
     limit: u64,
     name: impl Fn(T) -> String,
@@ -203,11 +205,11 @@ fn each<T: Clone>(
     for piece in work {
         world::with(|world| world.trail.clear());
         limit_processor_time(limit)?;
-        voice.say(&Line::Begin(name(piece.clone())))?;
+        pipe.say(&Line::Begin(name(piece.clone())))?;
         let verdict = run(piece);
         let failed = matches!(verdict, Verdict::Failed { .. });
         let trail = if failed { world::with(|world| world.trail.lines()) } else { Vec::new() };
-        voice.say(&Line::End { verdict, trail })?;
+        pipe.say(&Line::End { verdict, trail })?;
         if failed {
             return Ok(false);
         }

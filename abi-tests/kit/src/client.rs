@@ -7,8 +7,8 @@ use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
     IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus, async_com::CompletedHandler,
 };
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, OutValue},
     ops::{Handler, Iid, Out, Via},
     value::{Bytes, LARGEST, UNTOUCHED},
 };
@@ -17,20 +17,20 @@ use crate::{
     ensure,
     finding::Finding,
     rule::Rule,
-    world::{self, Slot, World},
+    world::{self, CaseWorld, Slot},
 };
 
 /// The contents of an out-parameter of four bytes before a call.
 const UNTOUCHED_WORD: u32 = u32::from_ne_bytes([UNTOUCHED; 4]);
 /// An interface that no operation has.
-pub(crate) const NOBODYS: GUID = GUID::from_u128(0x0bad_c0de_dead_beef_0123_4567_89ab_cdef);
+pub(crate) const UNSUPPORTED: GUID = GUID::from_u128(0x0bad_c0de_dead_beef_0123_4567_89ab_cdef);
 
 fn iid(which: Iid) -> Option<GUID> {
     match which {
         Iid::Unknown => Some(IUnknownRaw::IID),
         Iid::Operation => Some(AsyncOperationRaw::<()>::IID),
         Iid::Control => Some(AsyncControlRaw::IID),
-        Iid::Nobodys => Some(NOBODYS),
+        Iid::Unsupported => Some(UNSUPPORTED),
         Iid::Null => None,
     }
 }
@@ -58,7 +58,7 @@ pub(crate) fn slot<F>(slot: Option<F>, rule: Rule, name: &str) -> Result<F, Find
 }
 
 /// Calls a slot. Records the call in the trail, and checks that it did not allocate [C13].
-fn called<R>(world: &World, what: String, call: impl FnOnce() -> R) -> R {
+fn called<R>(world: &CaseWorld, what: String, call: impl FnOnce() -> R) -> R {
     let name = what.split([' ', '(']).next().unwrap_or_default().to_owned();
     world.trail.add(what);
     // SAFETY: `allocations` may be called at any time.
@@ -73,7 +73,7 @@ fn called<R>(world: &World, what: String, call: impl FnOnce() -> R) -> R {
 }
 
 /// The interface of an operation for a call. The second one is queried when it is first needed.
-fn interface(world: &World, operation: usize, via: Via) -> Result<*mut c_void, Finding> {
+fn interface(world: &CaseWorld, operation: usize, via: Via) -> Result<*mut c_void, Finding> {
     let (this, control) = world.slot(operation, |slot| (slot.operation, slot.control));
     if via == Via::Operation {
         return Ok(this);
@@ -87,7 +87,7 @@ fn interface(world: &World, operation: usize, via: Via) -> Result<*mut c_void, F
 }
 
 /// The operation's IUnknown. Its pointer may differ from that of IAsyncOperation.
-fn identity(world: &World, operation: usize) -> Result<*mut c_void, Finding> {
+fn identity(world: &CaseWorld, operation: usize) -> Result<*mut c_void, Finding> {
     let known = world.slot(operation, |slot| slot.identity);
     if !known.is_null() {
         return Ok(known);
@@ -98,7 +98,7 @@ fn identity(world: &World, operation: usize) -> Result<*mut c_void, Finding> {
 }
 
 /// Queries an interface that an operation has, and releases the reference.
-fn asked_for(world: &World, operation: usize, iid: GUID, name: &str) -> Result<*mut c_void, Finding> {
+fn asked_for(world: &CaseWorld, operation: usize, iid: GUID, name: &str) -> Result<*mut c_void, Finding> {
     let this = world.slot(operation, |slot| slot.operation);
     // SAFETY: `this` is the first interface of a living operation.
     let unknown: IUnknownVtbl = unsafe { table(this, Rule::C1) }?;
@@ -121,14 +121,14 @@ fn asked_for(world: &World, operation: usize, iid: GUID, name: &str) -> Result<*
     Ok(out)
 }
 
-fn unknown(world: &World, operation: usize, via: Via) -> Result<(*mut c_void, IUnknownVtbl), Finding> {
+fn unknown(world: &CaseWorld, operation: usize, via: Via) -> Result<(*mut c_void, IUnknownVtbl), Finding> {
     let this = interface(world, operation, via)?;
     // SAFETY: every interface begins with these slots.
     Ok((this, unsafe { table(this, Rule::C1) }?))
 }
 
 fn operation_table(
-    world: &World,
+    world: &CaseWorld,
     operation: usize,
 ) -> Result<(*mut c_void, AsyncOperationVtbl<u8>), Finding> {
     let this = interface(world, operation, Via::Operation)?;
@@ -138,7 +138,7 @@ fn operation_table(
 }
 
 pub(crate) fn control_table(
-    world: &World,
+    world: &CaseWorld,
     operation: usize,
 ) -> Result<(*mut c_void, AsyncControlVtbl), Finding> {
     let this = interface(world, operation, Via::Control)?;
@@ -189,7 +189,7 @@ impl Small {
 /// [C2], which may differ from that of IAsyncOperation. The answer shows both as the operation's
 /// first interface.
 pub(crate) fn query(
-    world: &World,
+    world: &CaseWorld,
     operation: usize,
     via: Via,
     which: Iid,
@@ -200,7 +200,7 @@ pub(crate) fn query(
 
 /// `QueryInterface` for any IID, with its name, or for a null IID.
 pub(crate) fn query_for(
-    world: &World,
+    world: &CaseWorld,
     operation: usize,
     via: Via,
     (wanted, name): (Option<GUID>, &str),
@@ -235,7 +235,7 @@ pub(crate) fn query_for(
 }
 
 /// `AddRef`. The status says whether the returned count is 0.
-pub(crate) fn add_ref(world: &World, operation: usize, via: Via) -> Result<Answer, Finding> {
+pub(crate) fn add_ref(world: &CaseWorld, operation: usize, via: Via) -> Result<Answer, Finding> {
     let (this, table) = unknown(world, operation, via)?;
     let add_ref = slot(table.AddRef, Rule::C3, "AddRef")?;
     // SAFETY: the caller has a reference.
@@ -246,7 +246,7 @@ pub(crate) fn add_ref(world: &World, operation: usize, via: Via) -> Result<Answe
 }
 
 /// `Release`. The status says whether the returned count is 0.
-pub(crate) fn release(world: &World, operation: usize, via: Via) -> Result<Answer, Finding> {
+pub(crate) fn release(world: &CaseWorld, operation: usize, via: Via) -> Result<Answer, Finding> {
     let (this, table) = unknown(world, operation, via)?;
     let release = slot(table.Release, Rule::C3, "Release")?;
     world.slot(operation, |slot| slot.references -= 1);
@@ -257,7 +257,7 @@ pub(crate) fn release(world: &World, operation: usize, via: Via) -> Result<Answe
 }
 
 /// `get_status`.
-pub(crate) fn get_status(world: &World, operation: usize, out: Out) -> Result<Answer, Finding> {
+pub(crate) fn get_status(world: &CaseWorld, operation: usize, out: Out) -> Result<Answer, Finding> {
     let (this, table) = operation_table(world, operation)?;
     let get_status = slot(table.get_status, Rule::C4, "get_status")?;
     let mut place = Small::new();
@@ -272,7 +272,7 @@ pub(crate) fn get_status(world: &World, operation: usize, out: Out) -> Result<An
 }
 
 /// Checks that a terminal status does not change after a client has seen it [C6].
-fn is_final(world: &World, operation: usize, now: i32) {
+fn is_final(world: &CaseWorld, operation: usize, now: i32) {
     let before = world.slot(operation, |slot| core::mem::replace(&mut slot.ended, now));
     if before != 0 && before != now {
         let (before, now) = (RawAsyncStatus(before), RawAsyncStatus(now));
@@ -285,7 +285,7 @@ fn is_final(world: &World, operation: usize, now: i32) {
 struct Buffer([u8; LARGEST + 192]);
 
 /// `get_result`.
-pub(crate) fn get_result(world: &World, operation: usize, out: Out) -> Result<Answer, Finding> {
+pub(crate) fn get_result(world: &CaseWorld, operation: usize, out: Out) -> Result<Answer, Finding> {
     let (this, table) = operation_table(world, operation)?;
     let get_result = slot(table.get_result, Rule::C5, "get_result")?;
     let kind = world.slot(operation, |slot| slot.kind);
@@ -310,7 +310,7 @@ pub(crate) fn get_result(world: &World, operation: usize, out: Out) -> Result<An
 }
 
 /// `cancel`.
-pub(crate) fn cancel(world: &World, operation: usize) -> Result<Answer, Finding> {
+pub(crate) fn cancel(world: &CaseWorld, operation: usize) -> Result<Answer, Finding> {
     let (this, table) = control_table(world, operation)?;
     let cancel = slot(table.cancel, Rule::C10, "cancel")?;
     world.slot(operation, |slot| slot.asked = true);
@@ -320,7 +320,7 @@ pub(crate) fn cancel(world: &World, operation: usize) -> Result<Answer, Finding>
 }
 
 /// `get_error`.
-pub(crate) fn get_error(world: &World, operation: usize, out: Out) -> Result<Answer, Finding> {
+pub(crate) fn get_error(world: &CaseWorld, operation: usize, out: Out) -> Result<Answer, Finding> {
     let (this, table) = control_table(world, operation)?;
     let get_error = slot(table.get_error, Rule::C16, "get_error")?;
     let mut place = Small::new();
@@ -332,7 +332,7 @@ pub(crate) fn get_error(world: &World, operation: usize, out: Out) -> Result<Ans
 }
 
 /// `get_result_size`.
-pub(crate) fn get_result_size(world: &World, operation: usize, out: Out) -> Result<Answer, Finding> {
+pub(crate) fn get_result_size(world: &CaseWorld, operation: usize, out: Out) -> Result<Answer, Finding> {
     let (this, table) = control_table(world, operation)?;
     let get_result_size = slot(table.get_result_size, Rule::C16, "get_result_size")?;
     let mut place = Small::new();
@@ -344,7 +344,7 @@ pub(crate) fn get_result_size(world: &World, operation: usize, out: Out) -> Resu
 }
 
 /// `wait`, with a timeout in units of 100 ns. `None` waits for ever.
-pub(crate) fn wait(world: &World, operation: usize, timeout: Option<i64>) -> Result<Answer, Finding> {
+pub(crate) fn wait(world: &CaseWorld, operation: usize, timeout: Option<i64>) -> Result<Answer, Finding> {
     let (this, table) = control_table(world, operation)?;
     let wait = slot(table.wait, Rule::C15, "wait")?;
     let time = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
@@ -357,7 +357,11 @@ pub(crate) fn wait(world: &World, operation: usize, timeout: Option<i64>) -> Res
 }
 
 /// `set_completed`. A handler that releases gets a reference of its own.
-pub(crate) fn set_completed(world: &World, operation: usize, handler: Handler) -> Result<Answer, Finding> {
+pub(crate) fn set_completed(
+    world: &CaseWorld,
+    operation: usize,
+    handler: Handler,
+) -> Result<Answer, Finding> {
     let lent = world.slot(operation, |slot| slot.lent);
     if handler == Handler::Releases {
         add_ref(world, operation, Via::Operation)?;
@@ -395,7 +399,7 @@ unsafe extern "system" fn records(context: *mut c_void, status: RawAsyncStatus) 
             slot.record.told = status.0;
             slot.clone()
         }) else {
-            world::astray("a completion handler");
+            world::stray_call("a completion handler");
             world.breach(Rule::C14, "a completion handler is called with another context".to_owned());
             return;
         };
@@ -429,7 +433,7 @@ unsafe extern "system" fn records(context: *mut c_void, status: RawAsyncStatus) 
 }
 
 /// Whether no client and no living body has this object any more, and it has not been dropped.
-fn is_let_go(world: &World, object: usize) -> bool {
+fn is_let_go(world: &CaseWorld, object: usize) -> bool {
     let held =
         world.objects.borrow().get(object).is_none_or(|object| object.references > 0 || object.drops > 0);
     let lives = |slot: &Slot| slot.object == Some(object) && !slot.bodyless && slot.record.drops == 0;
@@ -437,7 +441,7 @@ fn is_let_go(world: &World, object: usize) -> bool {
 }
 
 /// Checks that the terminal status is visible when the handler runs [C14].
-fn check_ended(world: &World, operation: usize, told: RawAsyncStatus) {
+fn check_ended(world: &CaseWorld, operation: usize, told: RawAsyncStatus) {
     match get_status(world, operation, Out::Given) {
         Ok(answer) if answer.out == OutValue::Number(told.0.cast_unsigned()) => {}
         Ok(answer) => world.breach(
@@ -466,7 +470,7 @@ pub(crate) unsafe extern "system" fn releases(context: *mut c_void, status: RawA
 }
 
 /// Maps an answer that is an HRESULT to its NTSTATUS, if the options ask for that.
-pub(crate) fn answered(world: &World, status: NTSTATUS) -> NTSTATUS {
+pub(crate) fn answered(world: &CaseWorld, status: NTSTATUS) -> NTSTATUS {
     const E_NOINTERFACE: u32 = 0x8000_4002;
     const E_POINTER: u32 = 0x8000_4003;
     match status.to_u32() {

@@ -1,10 +1,11 @@
 //! Detection of uses of freed memory. While the kit watches, each new block has pages of its own,
-//! which `free` closes. A later read or write is a fault, which ends the process with a message. The
-//! kit fills and keeps an older block that is freed meanwhile, and at the end the block must be
+//! which `free` closes. A later read or write is a fault, which ends the process with a message.
+//! The kit fills and keeps an older block that is freed meanwhile, and at the end the block must be
 //! unchanged. This finds a library that uses an operation after its last reference has gone, if the
 //! library's memory is from the C library.
 //!
-//! A sanitizer finds such uses by itself, and has blocks of its own, so the kit does not watch then.
+//! A sanitizer finds such uses by itself, and has blocks of its own, so the kit does not watch
+//! then.
 
 use core::{
     ffi::c_void,
@@ -47,7 +48,8 @@ pub(crate) fn keeps(block: *mut u8) -> bool {
 /// Writes a line. A handler of a signal may call it.
 fn tell(line: &str) {
     for text in [SAYS, line, "\n"] {
-        // SAFETY: the text has so many bytes. A failed write only leaves the report without the line.
+        // SAFETY: the text has so many bytes. A failed write only leaves the report without the
+        // line.
         unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
     }
 }
@@ -105,8 +107,8 @@ pub(crate) fn written_after<R>(work: impl FnOnce() -> R) -> (R, usize) {
     if has_sanitizer() {
         return (work(), 0);
     }
-    // The first call looks the C library's function up, and `dlsym` frees the text of its last error.
-    // While the kit watches, that block would be freed before its size can be asked for.
+    // The first call looks the C library's function up, and `dlsym` frees the text of its last
+    // error. While the kit watches, that block would be freed before its size can be asked for.
     // SAFETY: null is no block, and has no bytes.
     unsafe { libc::malloc_usable_size(ptr::null_mut()) };
     COUNT.store(0, SeqCst);

@@ -1,6 +1,6 @@
-//! This program's functions for memory. They come before the C library's, and the library under test
-//! uses them too. Each calls the next function of its name, which may be a sanitizer's. While the
-//! kit watches, blocks have pages of their own.
+//! This program's functions for memory. They come before the C library's, and the library under
+//! test uses them too. Each calls the next function of its name, which may be a sanitizer's. While
+//! the kit watches, blocks have pages of their own.
 
 use core::{
     ffi::{CStr, c_void},

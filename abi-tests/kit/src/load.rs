@@ -6,11 +6,8 @@ use std::{path::Path, string::String};
 use libloading::Library;
 
 use crate::{
-    kit,
-    need::Offers,
-    report::shown,
     table::{GetTable, SYMBOL, Table, VERSION, shape},
-    world,
+    text::shown,
 };
 
 /// The number of characters of a library's name that are shown.
@@ -68,17 +65,8 @@ pub struct Loaded {
     /// The name that the library gives itself.
     pub name: String,
     /// Whether its operations have IAsyncControl, once the kit has asked.
-    controls: OnceCell<bool>,
+    pub(crate) controls: OnceCell<bool>,
     _library: Library,
-}
-
-impl Loaded {
-    /// The features that the library offers. The first call asks an operation for IAsyncControl.
-    pub fn offers(&self) -> Offers {
-        let controls = *self.controls.get_or_init(|| kit::has_control(self));
-        world::with(|world| world.controls.set(controls));
-        Offers { table: self.table, controls }
-    }
 }
 
 /// An error with its causes, which tell what is wrong with the file.

@@ -136,6 +136,6 @@ impl Need {
 
 /// The first of some needs that the library does not meet.
 #[must_use]
-pub fn unmet(needs: &[Need], offers: Offers) -> Option<Need> {
+pub fn first_missing(needs: &[Need], offers: Offers) -> Option<Need> {
     needs.iter().copied().find(|need| !need.is_met(offers))
 }

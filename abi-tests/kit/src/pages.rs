@@ -61,8 +61,8 @@ fn pages(size: usize, align: usize) -> Option<usize> {
     Some(size.checked_next_multiple_of(align.max(ALIGNED))?.div_ceil(PAGE).max(1))
 }
 
-/// Allocates a zeroed block, which ends where its pages end. The page behind it stays closed. `None`
-/// if there is no room, or if `align` is larger than a page.
+/// Allocates a zeroed block, which ends where its pages end. The page behind it stays closed.
+/// `None` if there is no room, or if `align` is larger than a page.
 pub(crate) fn allocate(size: usize, align: usize) -> Option<*mut u8> {
     let (base, count) = (base()?, pages(size, align)?);
     if align > PAGE || count >= PAGES {

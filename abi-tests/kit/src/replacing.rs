@@ -3,8 +3,8 @@
 use core::{ffi::c_void, ptr};
 
 use ntcom::{NTSTATUS, RawAsyncStatus};
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, OutValue},
     ops::Handler,
     script::{Script, Shape},
 };
@@ -14,13 +14,13 @@ use crate::{
     finding::Finding,
     kit::Kit,
     rule::Rule,
-    world::{self, World},
+    world::{self, CaseWorld},
 };
 
 /// `set_completed`, with a handler that releases the client's own reference and then makes another
 /// operation of the kind, with a handler. If that reference was the last, the new operation is
 /// usually in the memory block of the old one.
-pub(crate) fn set_replacing(world: &World, operation: usize) -> Result<Answer, Finding> {
+pub(crate) fn set_replacing(world: &CaseWorld, operation: usize) -> Result<Answer, Finding> {
     let (this, table) = control_table(world, operation)?;
     let set_completed = slot(table.set_completed, Rule::C14, "set_completed")?;
     world.slot(operation, |slot| slot.lent = true);

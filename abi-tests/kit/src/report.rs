@@ -8,7 +8,7 @@ use crate::{
     cases,
     judge::{Found, Judgement, by_rule},
     rule::Rule,
-    run::Verdict,
+    verdict::Verdict,
 };
 
 /// A rule's verdict.
@@ -309,18 +309,6 @@ fn suite(judgement: &Judgement, name: &str, rule: &RuleReport) -> TestSuite {
         suite.add_test_case(TestCase::new(format!("found by {}", found.by), failed));
     }
     suite
-}
-
-/// A text of the library for a terminal and for files. It has no control characters except the ends
-/// of lines and tabs, and is cut to this number of characters.
-pub(crate) fn shown(text: &str, most: usize) -> String {
-    let control = |char: char| char.is_control() && char != '\n' && char != '\t';
-    let mut shown: String =
-        text.chars().take(most).map(|char| if control(char) { '\u{FFFD}' } else { char }).collect();
-    if text.chars().nth(most).is_some() {
-        shown.push_str("...");
-    }
-    shown
 }
 
 fn distinct(members: &[&str]) -> String {

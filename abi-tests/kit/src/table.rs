@@ -6,7 +6,7 @@ pub use ntcom_kit_table::{
     Table, ThreadProgram, VERSION, poll, shape,
 };
 
-use crate::report::shown;
+use crate::text::shown;
 
 /// The text of a run that was stopped, cut to its maximum.
 #[must_use]

@@ -16,14 +16,13 @@ use std::{
 };
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     script::{GATES, STEPS, Script, Shape},
-    value::Kind,
+    value::ValueKind,
 };
 
 use crate::{
     finding::{Check, Finding},
-    kit::InBody,
     rule::Rule,
     table::Table,
     trail::Trail,
@@ -63,7 +62,7 @@ pub struct Record {
 /// An operation.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ValueKind,
     pub(crate) script: Script,
     /// The status with which the body fails.
     pub(crate) fails: Option<NTSTATUS>,
@@ -109,7 +108,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(kind: Kind, script: Script) -> Self {
+    pub(crate) fn new(kind: ValueKind, script: Script) -> Self {
         Self {
             kind,
             script,
@@ -158,7 +157,7 @@ pub(crate) struct Object {
 
 /// The state of a case.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct CaseWorld {
     pub(crate) table: Cell<Table>,
     pub(crate) slots: RefCell<Vec<Slot>>,
     pub(crate) objects: RefCell<Vec<Object>>,
@@ -185,8 +184,15 @@ pub(crate) struct World {
     pub(crate) trail: Trail,
 }
 
+/// A case's access to the library.
+#[derive(Clone, Copy, Debug)]
+pub struct Kit<'a>(pub(crate) &'a CaseWorld);
+
+/// Calls that a body makes in its first poll. The argument is the body's operation.
+pub type InBody = fn(&Kit<'_>, usize) -> Check;
+
 thread_local! {
-    static WORLD: World = World {
+    static WORLD: CaseWorld = CaseWorld {
         table: Cell::new(Table::EMPTY),
         slots: RefCell::default(),
         objects: RefCell::default(),
@@ -219,7 +225,7 @@ pub(crate) fn begin_here() {
 }
 
 /// Records a call with a context that this thread's world does not know, if it is another thread.
-pub(crate) fn astray(what: &str) {
+pub(crate) fn stray_call(what: &str) {
     let mut home = home();
     if home.0.is_some_and(|home| home != thread::current().id()) {
         home.1.get_or_insert_with(|| what.to_owned());
@@ -230,7 +236,7 @@ pub(crate) fn astray(what: &str) {
 ///
 /// # Errors
 /// The finding names that call.
-pub(crate) fn nothing_astray() -> Check {
+pub(crate) fn no_stray_call() -> Check {
     match home().1.take() {
         // The breach is of a rule of the header, on which all cases but those of threads depend.
         // The contract has no such rule.
@@ -243,11 +249,11 @@ pub(crate) fn nothing_astray() -> Check {
 }
 
 /// Calls `f` with this thread's world.
-pub(crate) fn with<R>(f: impl FnOnce(&World) -> R) -> R {
+pub(crate) fn with<R>(f: impl FnOnce(&CaseWorld) -> R) -> R {
     WORLD.with(f)
 }
 
-impl World {
+impl CaseWorld {
     /// Forgets the last case. The library is not asked about its remains again.
     pub(crate) fn reset(&self) {
         self.slots.borrow_mut().clear();

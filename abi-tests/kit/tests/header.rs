@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use ntcom_fuzz::value::Kind;
+use ntcom_fuzz_model::value::ValueKind;
 use ntcom_kit::table::{self, MAY_FAIL, Recipe, Stop, Table, VERSION, poll, shape};
 
 fn folder() -> PathBuf {
@@ -52,7 +52,7 @@ fn expected() -> String {
     writeln!(text, "shapes {}", shapes.map(|shape| shape.to_string()).join(" ")).unwrap();
     writeln!(text, "poll {} {} {}", poll::PENDING, poll::READY, poll::RAISE).unwrap();
     writeln!(text, "may fail {MAY_FAIL}").unwrap();
-    for (number, kind) in Kind::ALL.into_iter().enumerate() {
+    for (number, kind) in ValueKind::ALL.into_iter().enumerate() {
         writeln!(text, "kind {number} {}", kind.size()).unwrap();
     }
     text

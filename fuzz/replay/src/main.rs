@@ -21,9 +21,9 @@ use std::{
 };
 
 use ntcom_fuzz::{
-    input::{TARGETS, describe},
+    harness::run::Runner,
     re_record::{Order, ReRecorded, re_record},
-    run::Runner,
+    targets::{self, TARGETS, describe},
 };
 
 use output::{Output, complain};
@@ -124,7 +124,7 @@ fn replay(target: &str, file: &OsStr, request: &Request) -> Result<ExitCode, Str
         output.line(format_args!("  {number:3} {step}"));
     }
     let mut runner = Runner::new();
-    let report = runner.named(target, &data, true).ok_or_else(unknown)?.map_err(malformed)?;
+    let report = targets::run(&mut runner, target, &data, true).ok_or_else(unknown)?.map_err(malformed)?;
     output.line(format_args!("trace:\n{}", runner.trace()));
     output.line(&report);
     if let Some(path) = &request.timeline {

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use ntcom_fuzz::input::TARGETS;
+use ntcom_fuzz::targets::TARGETS;
 use ntsim::Trace;
 
 fn replay(arguments: &[&str]) -> Output {

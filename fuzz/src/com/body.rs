@@ -3,10 +3,17 @@
 use core::{
     future::Future,
     pin::Pin,
+    ptr::null_mut,
     task::{Context, Poll},
 };
 
-use super::{client, world};
+use ntcom::{IUnknownVtbl, NTSTATUS};
+
+use super::{
+    interfaces::{A, IAVtbl, IIDS, U},
+    tables::{release, slot, table},
+    world::{self, Reference},
+};
 
 /// The number of works.
 pub(super) const WORKS: u8 = 5;
@@ -38,6 +45,34 @@ impl Work {
     }
 }
 
+/// Uses the outer object from a body of an aggregate's part. The aggregate must not have gone
+/// `[C19]`.
+fn reach_whole(part: usize) {
+    let whole = world::with(|world| {
+        let whole = world.record(part).whole.get()?;
+        Some(Reference { object: whole, iface: U, this: world.record(whole).this.get() })
+    });
+    let Some(whole) = whole else { return };
+    let (iid, mut out) = (IIDS[A], null_mut());
+    let query = slot(table::<IUnknownVtbl>(whole.this).QueryInterface, "QueryInterface");
+    // SAFETY: a body keeps its aggregate alive. Both pointers are valid.
+    let status = unsafe { query(whole.this, &raw const iid, &raw mut out) };
+    if status != NTSTATUS::SUCCESS {
+        whole.fail(
+            "C19",
+            format!(
+                "QueryInterface for IA from a body of part {part} answers {status}, expected STATUS_SUCCESS"
+            ),
+        );
+    }
+    // SAFETY: `out` is a reference to this interface, which the query gave.
+    let answered = unsafe { slot(table::<IAVtbl>(out).a, "a")(out, 5) };
+    if answered != whole.object as u32 ^ 5 {
+        whole.fail("C19", format!("a call from a body of part {part} answers {answered:#x}"));
+    }
+    release(out);
+}
+
 /// Counts a living body of an object, until it is dropped.
 pub(super) struct Alive(usize);
 
@@ -53,7 +88,7 @@ impl Alive {
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        client::reach_whole(self.0);
+        reach_whole(self.0);
         world::with(|world| {
             let bodies = &world.record(self.0).bodies;
             if bodies.get() == 0 {

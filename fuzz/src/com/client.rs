@@ -8,87 +8,23 @@ use core::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use ntcom::{
-    AsyncControlRaw, AsyncOperationRaw, AsyncStatus, GUID, IUnknownVtbl, Interface as _, NTSTATUS,
-    RawAsyncStatus,
-};
+use ntcom::{GUID, IUnknownVtbl, NTSTATUS};
 use ntsim::ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel};
 
 use super::{
-    body::Work,
-    input::{Make, Op, Pointers, Step},
-    shapes::{
-        self, A, B, C, D, E, IAVtbl, IBVtbl, ICVtbl, IDVtbl, IERaw, IEVtbl, IFACES, IIDS, NAMES, Shape, U,
-        answer,
-    },
-    world::{self, HAND, Operation, Reference, STATIC, World, Yields},
+    body::WORKS,
+    input::{ComStep, Make, Op, Pointers},
+    interfaces::{A, B, C, D, E, IAVtbl, IBVtbl, ICVtbl, IDVtbl, IEVtbl, IFACES, IIDS, NAMES, U, answer},
+    objects,
+    operations::{cancel, let_go, open, release_operations, start, status},
+    shape::Shape,
+    tables::{add_ref, give_back, release, slot, table},
+    world::{ComWorld, HAND, Reference, STATIC},
 };
-use crate::coverage::hit;
-
-/// The table of an interface.
-fn table<V>(this: *mut c_void) -> &'static V {
-    // SAFETY: the caller has a reference to the object, so it is alive. Its interface begins with
-    // the table's pointer.
-    let table = unsafe { this.cast::<*const V>().read() };
-    // SAFETY: `table` is null, or the address of a table, which lives for ever.
-    unsafe { table.as_ref() }
-        .unwrap_or_else(|| ntsim::fail("layout", "the table of an interface is null".into()))
-}
-
-fn slot<F>(slot: Option<F>, name: &str) -> F {
-    slot.unwrap_or_else(|| ntsim::fail("layout", format!("the slot {name} is null")))
-}
-
-fn add_ref(this: *mut c_void) -> u32 {
-    // SAFETY: the caller has a reference.
-    unsafe { slot(table::<IUnknownVtbl>(this).AddRef, "AddRef")(this) }
-}
-
-fn release(this: *mut c_void) -> u32 {
-    // SAFETY: the call consumes the caller's reference.
-    unsafe { slot(table::<IUnknownVtbl>(this).Release, "Release")(this) }
-}
-
-/// Takes and gives up a reference to an object from its value's own Drop. The machine must stop
-/// `[C3]`.
-pub(super) fn revive(this: *mut c_void, object: usize) -> ! {
-    world::with(|world| world.must_stop.set(Some("an object is revived from its own Drop")));
-    add_ref(this);
-    release(this);
-    ntsim::fail("C3", format!("object {object} was revived from its own Drop, but the machine did not stop"))
-}
-
-/// Uses the outer object from a body of an aggregate's part. The aggregate must not have gone
-/// `[C19]`.
-pub(super) fn reach_whole(part: usize) {
-    let whole = world::with(|world| {
-        let whole = world.record(part).whole.get()?;
-        Some(Reference { object: whole, iface: U, this: world.record(whole).this.get() })
-    });
-    let Some(whole) = whole else { return };
-    let (iid, mut out) = (IIDS[A], null_mut());
-    let query = slot(table::<IUnknownVtbl>(whole.this).QueryInterface, "QueryInterface");
-    // SAFETY: a body keeps its aggregate alive. Both pointers are valid.
-    let status = unsafe { query(whole.this, &raw const iid, &raw mut out) };
-    if status != NTSTATUS::SUCCESS {
-        fail(
-            "C19",
-            whole,
-            format!(
-                "QueryInterface for IA from a body of part {part} answers {status}, expected STATUS_SUCCESS"
-            ),
-        );
-    }
-    // SAFETY: `out` is a reference to this interface, which the query gave.
-    let answered = unsafe { slot(table::<IAVtbl>(out).a, "a")(out, 5) };
-    if answered != whole.object as u32 ^ 5 {
-        fail("C19", whole, format!("a call from a body of part {part} answers {answered:#x}"));
-    }
-    release(out);
-}
+use crate::harness::coverage::hit;
 
 /// Does one step on this processor. The run has `processors` of them.
-pub(super) fn perform(world: &World, processor: usize, processors: usize, step: &Step) {
+pub(super) fn perform(world: &ComWorld, processor: usize, processors: usize, step: &ComStep) {
     if ntsim::is_tracing() {
         ntsim::note(|| step.to_string());
     }
@@ -105,7 +41,7 @@ pub(super) fn perform(world: &World, processor: usize, processors: usize, step: 
     world.busy.set(world.busy.get() - 1);
 }
 
-fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> bool {
+fn dispatch(world: &ComWorld, processor: usize, processors: usize, step: &ComStep) -> bool {
     let held = world.held(processor, step.target);
     match step.op {
         Op::Make(shape, make) => self::make(world, processor, processors, shape, make),
@@ -123,7 +59,7 @@ fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> 
 }
 
 /// Does a step with a reference.
-fn on(world: &World, processor: usize, processors: usize, index: usize, held: Reference, op: Op) -> bool {
+fn on(world: &ComWorld, processor: usize, processors: usize, index: usize, held: Reference, op: Op) -> bool {
     let shape = shape(world, held.object);
     let place = shape as u32 | (held.iface as u32) << 4;
     let last = u32::from(world.record(held.object).ledger.get() == 1) << 8;
@@ -136,7 +72,7 @@ fn on(world: &World, processor: usize, processors: usize, index: usize, held: Re
         Op::AddRef if world.room(processor) => {
             hit(0x200, place);
             if add_ref(held.this) == 0 {
-                fail("C3", held, "AddRef answers 0".into());
+                held.fail("C3", "AddRef answers 0".into());
             }
             world.take(processor, held);
         }
@@ -156,7 +92,7 @@ fn on(world: &World, processor: usize, processors: usize, index: usize, held: Re
         }
         Op::Call(method, n) => {
             hit(0x300 | u32::from(method % 3), place);
-            call(world, held, shape, method, n);
+            call(held, shape, method, n);
         }
         Op::Async { opaque, work, starved } => {
             if held.iface != D {
@@ -167,7 +103,7 @@ fn on(world: &World, processor: usize, processors: usize, index: usize, held: Re
             if world.operations[processor].borrow().len() >= HAND {
                 return false;
             }
-            hit(0x400 | u32::from(opaque) | u32::from(work % super::body::WORKS) << 1, place);
+            hit(0x400 | u32::from(opaque) | u32::from(work % WORKS) << 1, place);
             start(world, processor, held, shape, opaque, work, starved);
         }
         Op::Open { work, starved } => {
@@ -178,7 +114,7 @@ fn on(world: &World, processor: usize, processors: usize, index: usize, held: Re
             if world.operations[processor].borrow().len() >= HAND {
                 return false;
             }
-            hit(0x480 | u32::from(work % super::body::WORKS), place);
+            hit(0x480 | u32::from(work % WORKS), place);
             return open(world, processor, held, work, starved);
         }
         Op::Overflow => {
@@ -199,7 +135,7 @@ fn on(world: &World, processor: usize, processors: usize, index: usize, held: Re
     true
 }
 
-fn shape(world: &World, object: usize) -> Shape {
+fn shape(world: &ComWorld, object: usize) -> Shape {
     if object == STATIC {
         return Shape::Static;
     }
@@ -209,7 +145,7 @@ fn shape(world: &World, object: usize) -> Shape {
     })
 }
 
-fn make(world: &World, processor: usize, processors: usize, shape: Shape, make: Make) -> bool {
+fn make(world: &ComWorld, processor: usize, processors: usize, shape: Shape, make: Make) -> bool {
     if !world.room(processor) {
         return false;
     }
@@ -222,7 +158,7 @@ fn make(world: &World, processor: usize, processors: usize, shape: Shape, make: 
         world.starved.set(true);
         ntsim::fail_allocation(nth.into());
     }
-    let made = shapes::make(shape, number, make == Make::Fails, make == Make::Revives);
+    let made = objects::make(shape, number, make == Make::Fails, make == Make::Revives);
     let this = match made {
         Ok(this) if make != Make::Fails => this,
         Ok(_) => ntsim::fail("init", format!("object {number} was made, but its initialiser failed")),
@@ -259,11 +195,11 @@ fn make(world: &World, processor: usize, processors: usize, shape: Shape, make: 
     true
 }
 
-fn fixed(world: &World, processor: usize) -> bool {
+fn fixed(world: &ComWorld, processor: usize) -> bool {
     if !world.room(processor) {
         return false;
     }
-    let this = shapes::fixed();
+    let this = objects::fixed();
     let record = world.record(STATIC);
     record.this.set(this);
     record.found[U].set(this);
@@ -273,7 +209,7 @@ fn fixed(world: &World, processor: usize) -> bool {
 }
 
 /// Calls QueryInterface `[C1]`, `[C2]`.
-fn query(world: &World, processor: usize, held: Reference, which: usize, pointers: Pointers) {
+fn query(world: &ComWorld, processor: usize, held: Reference, which: usize, pointers: Pointers) {
     #[repr(C, align(8))]
     struct Odd<T> {
         _odd: u8,
@@ -302,22 +238,21 @@ fn query(world: &World, processor: usize, held: Reference, which: usize, pointer
         // SAFETY: `value` has sixteen bytes. The call was to write the first eight.
         out = unsafe { (&raw const odd_out.value).cast::<*mut c_void>().read_unaligned() };
         if odd_out.value[8..] != [0xA5; 8] {
-            fail("C1", held, "QueryInterface writes beyond `out`".into());
+            held.fail("C1", "QueryInterface writes beyond `out`".into());
         }
     }
     let name = NAMES[which];
     if matches!(pointers, Pointers::NoIid | Pointers::NoOut) {
         if status != NTSTATUS::INVALID_PARAMETER || pointers == Pointers::NoIid && !out.is_null() {
-            fail("C1", held, format!("QueryInterface without a pointer answers {status} and {out:?}"));
+            held.fail("C1", format!("QueryInterface without a pointer answers {status} and {out:?}"));
         }
         return;
     }
     let shape = shape(world, held.object);
     if which >= IFACES || !shape.has(which) {
         if status != NTSTATUS::NOINTERFACE || !out.is_null() {
-            fail(
+            held.fail(
                 "C1",
-                held,
                 format!("QueryInterface for {name}, which it lacks, answers {status} and {out:?}"),
             );
         }
@@ -330,13 +265,13 @@ fn query(world: &World, processor: usize, held: Reference, which: usize, pointer
             _ if which == shape.primary() => "C2 symmetry",
             _ => "C2 transitivity",
         };
-        fail(rule, held, format!("QueryInterface for {name} answers {status}, expected STATUS_SUCCESS"));
+        held.fail(rule, format!("QueryInterface for {name} answers {status}, expected STATUS_SUCCESS"));
     }
     let found = &world.record(held.object).found[which];
     let known = found.replace(out);
     if !known.is_null() && known != out {
         let rule = if which == U { "C2 identity" } else { "C2" };
-        fail(rule, held, format!("QueryInterface for {name} gives {out:?}, and gave {known:?} before"));
+        held.fail(rule, format!("QueryInterface for {name} gives {out:?}, and gave {known:?} before"));
     }
     world.take(processor, Reference { object: held.object, iface: which, this: out });
     if !world.room(processor) {
@@ -345,18 +280,8 @@ fn query(world: &World, processor: usize, held: Reference, which: usize, pointer
     }
 }
 
-/// Releases a reference of a hand.
-pub(super) fn give_back(world: &World, processor: usize, index: usize) {
-    let reference = world.give_up(processor, index);
-    let gone = release(reference.this) == 0;
-    let left = world.record(reference.object).ledger.get();
-    if gone && (left > 0 || reference.object == STATIC) {
-        fail("C3", reference, format!("Release answers 0 with {left} references left"));
-    }
-}
-
 /// Calls a method that answers at once. The answer shows that this object got these arguments.
-fn call(world: &World, held: Reference, shape: Shape, method: u8, n: u8) {
+fn call(held: Reference, shape: Shape, method: u8, n: u8) {
     let this = held.this;
     let number = held.object + shape.answers(held.iface);
     let wide = u64::from(n) << 40 | 0x77;
@@ -389,7 +314,7 @@ fn call(world: &World, held: Reference, shape: Shape, method: u8, n: u8) {
             let c = if held.iface == C { table::<ICVtbl>(this).c } else { table::<IDVtbl>(this).base.c };
             let status = through!(c, "c", n.into(), &raw mut out);
             if status != NTSTATUS::SUCCESS {
-                fail("this", held, format!("a method answers {status}"));
+                held.fail("this", format!("a method answers {status}"));
             }
             (out, answer(number, 2, n.into()))
         }
@@ -397,161 +322,14 @@ fn call(world: &World, held: Reference, shape: Shape, method: u8, n: u8) {
         _ => return,
     };
     if answered != expected {
-        fail(
+        held.fail(
             "this",
-            held,
             format!("a method of {} answers {answered:#x}, expected {expected:#x}", NAMES[held.iface]),
         );
     }
-    let _ = world;
 }
 
-/// Calls an async method. It returns an operation, never null `[C11]`.
-fn start(
-    world: &World,
-    processor: usize,
-    held: Reference,
-    shape: Shape,
-    opaque: bool,
-    work: u8,
-    starved: bool,
-) {
-    if starved {
-        world.starved.set(true);
-        ntsim::fail_allocation(0);
-    }
-    let (table, n) = (table::<IDVtbl>(held.this), work);
-    let work = u32::from(work);
-    let method = if opaque { table.opaque } else { table.named };
-    // SAFETY: the caller has a reference.
-    let raw = unsafe { slot(method, "an async method")(held.this, work, n) };
-    if raw.is_null() {
-        fail("C11", held, "an async method returns null".into());
-    }
-    let number = held.object + shape.answers(D);
-    let fails = !opaque && Work::of(work) == Work::Fails;
-    let value = answer(number, if opaque { 4 } else { 3 }, n.into());
-    let may_fail = fails.then_some(NTSTATUS::NOT_SUPPORTED);
-    let yields = Yields::Value(value);
-    world.operations[processor].borrow_mut().push(Operation { raw, yields, may_fail, cancelled: false });
-}
-
-/// Calls an async method that yields an interface.
-fn open(world: &World, processor: usize, held: Reference, work: u8, starved: bool) -> bool {
-    let Some(number) = world.number(Shape::Pair) else { return false };
-    if starved {
-        world.starved.set(true);
-        ntsim::fail_allocation(0);
-    }
-    let opens = slot(table::<IDVtbl>(held.this).opens, "opens");
-    // SAFETY: the caller has a reference.
-    let raw = unsafe { opens(held.this, work.into(), number as u32) };
-    if raw.is_null() {
-        fail("C11", held, "an async method returns null".into());
-    }
-    let may_fail = (Work::of(work.into()) == Work::Fails).then_some(NTSTATUS::NOT_SUPPORTED);
-    let operation =
-        Operation { raw: raw.cast(), yields: Yields::Interface(number), may_fail, cancelled: false };
-    world.operations[processor].borrow_mut().push(operation);
-    true
-}
-
-fn status(world: &World, processor: usize, n: u8) -> bool {
-    let Some((_, operation)) = world.operation(processor, n) else { return false };
-    judge(world, processor, operation);
-    true
-}
-
-/// Records an interface that an operation has handed out with a reference. It must be the same each
-/// time.
-fn keep(world: &World, processor: usize, object: usize, this: *mut c_void) {
-    let record = world.record(object);
-    let reference = Reference { object, iface: A, this };
-    let known = record.this.replace(this);
-    record.found[U].set(this);
-    record.found[A].set(this);
-    if this.is_null() || !known.is_null() && known != this {
-        fail("C5", reference, format!("an operation yields {this:?}, and yielded {known:?} before"));
-    }
-    world.take(processor, reference);
-    if !world.room(processor) {
-        let last = world.hands[processor].borrow().len() - 1;
-        give_back(world, processor, last);
-    }
-}
-
-/// Checks that an operation's status and result fit its method.
-fn judge(world: &World, processor: usize, operation: Operation) {
-    let this: *mut c_void = operation.raw.cast();
-    let table = table::<ntcom::AsyncOperationVtbl<u64>>(this);
-    let mut status = RawAsyncStatus(-1);
-    // SAFETY: the caller has a reference.
-    unsafe { slot(table.get_status, "get_status")(this, &raw mut status) };
-    let mut out = u64::MAX;
-    // SAFETY: the caller has a reference.
-    let result = unsafe { slot(table.get_result, "get_result")(this, &raw mut out) };
-    // It may have ended between the two calls.
-    let success = result == NTSTATUS::SUCCESS;
-    let right = match operation.yields {
-        Yields::Value(value) => out == value,
-        Yields::Interface(object) if success => {
-            keep(world, processor, object, core::ptr::with_exposed_provenance_mut(out as usize));
-            true
-        }
-        Yields::Interface(_) => false,
-    };
-    let completed = success && right && operation.may_fail.is_none();
-    let canceled = result == NTSTATUS::CANCELLED && operation.cancelled;
-    let short = result == NTSTATUS::INSUFFICIENT_RESOURCES && world.starved.get();
-    let failed = short || operation.may_fail == Some(result);
-    let fits = match AsyncStatus::try_from(status) {
-        Ok(AsyncStatus::Started) => result == NTSTATUS::PENDING || completed || canceled || failed,
-        Ok(AsyncStatus::Completed) => completed,
-        Ok(AsyncStatus::Canceled) => canceled,
-        Ok(AsyncStatus::Error) => failed,
-        Err(_) => false,
-    };
-    if !fits || !success && out != 0 {
-        let RawAsyncStatus(status) = status;
-        ntsim::fail(
-            "C5",
-            format!(
-                "an operation has the status {status}, and get_result answers {result} and writes {out:#x}"
-            ),
-        );
-    }
-}
-
-fn cancel(world: &World, processor: usize, n: u8) -> bool {
-    let Some((index, operation)) = world.operation(processor, n) else { return false };
-    world.operations[processor].borrow_mut()[index].cancelled = true;
-    cancel_raw(operation.raw);
-    true
-}
-
-/// Cancels through IAsyncControl.
-fn cancel_raw(raw: *mut AsyncOperationRaw<u64>) {
-    let this: *mut c_void = raw.cast();
-    let (iid, mut out) = (AsyncControlRaw::IID, null_mut());
-    let query = slot(table::<IUnknownVtbl>(this).QueryInterface, "QueryInterface");
-    // SAFETY: the caller has a reference. Both pointers are valid.
-    let status = unsafe { query(this, &raw const iid, &raw mut out) };
-    if status != NTSTATUS::SUCCESS {
-        ntsim::fail("C2", format!("QueryInterface of an operation for IAsyncControl answers {status}"));
-    }
-    // SAFETY: `out` is a reference to this interface, which the query gave.
-    unsafe { slot(table::<ntcom::AsyncControlVtbl>(out).cancel, "cancel")(out) };
-    release(out);
-}
-
-fn let_go(world: &World, processor: usize, n: u8) -> bool {
-    let Some((index, operation)) = world.operation(processor, n) else { return false };
-    world.operations[processor].borrow_mut().swap_remove(index);
-    release(operation.raw.cast());
-    true
-}
-
-fn toggle(world: &World, processor: usize) -> bool {
+fn toggle(world: &ComWorld, processor: usize) -> bool {
     if lower(world, processor) {
         return true;
     }
@@ -561,7 +339,7 @@ fn toggle(world: &World, processor: usize) -> bool {
 }
 
 /// Lowers the IRQL to its level before the raise.
-pub(super) fn lower(world: &World, processor: usize) -> bool {
+pub(super) fn lower(world: &ComWorld, processor: usize) -> bool {
     let Some(irql) = world.raised[processor].take() else { return false };
     // SAFETY: `irql` is the IRQL that `KeRaiseIrqlToDpcLevel` returned.
     unsafe { KeLowerIrql(irql) };
@@ -570,7 +348,7 @@ pub(super) fn lower(world: &World, processor: usize) -> bool {
 
 /// Sets an object's count, and does the call that must then stop the machine `[C3]`.
 fn at_count(
-    world: &World,
+    world: &ComWorld,
     held: Reference,
     shape: Shape,
     count: usize,
@@ -590,36 +368,22 @@ fn at_count(
     let word = unsafe { &*word };
     let found = word.load(Ordering::Relaxed);
     if found == 0 || found > 1 << 10 {
-        fail(
+        held.fail(
             "layout",
-            held,
             format!("the word at the offset of its count is {found:#x}, which is not a count"),
         );
     }
     world.must_stop.set(Some(what));
     word.store(count, Ordering::Relaxed);
     act(held.this);
-    fail("C3", held, format!("{what}, but the machine did not stop"))
-}
-
-fn fail(rule: &'static str, held: Reference, message: String) -> ! {
-    let Reference { object, iface, .. } = held;
-    ntsim::fail(rule, format!("object {object}, through {}: {message}", NAMES[iface]))
+    held.fail("C3", format!("{what}, but the machine did not stop"))
 }
 
 /// Releases everything that a processor holds. First judges its operations, which may hand out more
 /// references.
-pub(super) fn release_everything(world: &World, processor: usize) {
-    while let Some((_, operation)) = world.operation(processor, 0) {
-        judge(world, processor, operation);
-        world.operations[processor].borrow_mut()[0].cancelled = true;
-        cancel_raw(operation.raw);
-        judge(world, processor, Operation { cancelled: true, ..operation });
-        let_go(world, processor, 0);
-    }
+pub(super) fn release_everything(world: &ComWorld, processor: usize) {
+    release_operations(world, processor);
     while let Some((index, _)) = world.held(processor, 0) {
         give_back(world, processor, index);
     }
 }
-
-const _: () = assert!(size_of::<IERaw>() == size_of::<usize>());

@@ -2,11 +2,12 @@
 
 use core::fmt;
 
-use super::shapes::{IFACES, Shape};
-use crate::{
+use ntcom_fuzz_model::{
     input::{Input, Malformed, Record, program, setting},
-    ops::RECORD,
+    limits::RECORD,
 };
+
+use super::{interfaces::IFACES, shape::Shape};
 
 /// The way in which a new object is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,7 +88,7 @@ pub enum Op {
 
 /// A step with the processor that does it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Step {
+pub struct ComStep {
     /// The processor that does the step.
     pub processor: u8,
     /// The reference or operation of the processor's hand, modulo their number.
@@ -96,7 +97,7 @@ pub struct Step {
     pub op: Op,
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for ComStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "P{} {:?}", self.processor, self.op)?;
         match self.op {
@@ -107,7 +108,7 @@ impl fmt::Display for Step {
     }
 }
 
-fn decode([head, target, a, b]: [u8; RECORD]) -> Step {
+fn decode([head, target, a, b]: [u8; RECORD]) -> ComStep {
     let op = match head & 31 {
         0..=3 => {
             let make = match b & 15 {
@@ -144,10 +145,10 @@ fn decode([head, target, a, b]: [u8; RECORD]) -> Step {
         28 => Op::Query(a % (IFACES as u8 + 1), Pointers::Good),
         _ => Op::Schedule([target, a, b]),
     };
-    Step { processor: head >> 6, target, op }
+    ComStep { processor: head >> 6, target, op }
 }
 
-impl Record for Step {
+impl Record for ComStep {
     fn decode(record: [u8; RECORD], processors: usize) -> Self {
         let mut step = decode(record);
         step.processor %= processors as u8;
@@ -168,13 +169,13 @@ pub struct ComInput {
     /// The number of processors.
     pub processors: usize,
     /// The steps of all processors' programs.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ComStep>,
     /// The schedule, in the format of `ntsim::Schedule::bytes`.
     pub schedule: Vec<u8>,
 }
 
 impl Input for ComInput {
-    type Step = Step;
+    type Step = ComStep;
     const TARGET: &'static str = "com";
     const MAGIC: &'static [u8] = b"NTC1";
     const HEADER: usize = 8;
@@ -188,7 +189,7 @@ impl Input for ComInput {
         &self.schedule
     }
 
-    fn steps(&self) -> &[Step] {
+    fn steps(&self) -> &[ComStep] {
         &self.steps
     }
 
@@ -197,10 +198,12 @@ impl Input for ComInput {
     }
 }
 
+ntcom_fuzz_model::arbitrary_input!(ComInput);
+
 #[cfg(test)]
 mod tests {
     use super::{ComInput, Op};
-    use crate::input::Input as _;
+    use ntcom_fuzz_model::input::Input as _;
 
     #[test]
     fn every_record_is_an_operation_or_schedule() {

@@ -1,17 +1,33 @@
 //! The phases of a run. The programs run, all clients release everything, the remaining bodies are
 //! cancelled, and nothing may be left.
 
-use ntsim::{Simulation, Stop};
+use ntcom_fuzz_model::limits::PROCESSORS;
+use ntsim::{Schedule, Simulation, Stop};
 
 use super::{
     client::{lower, perform, release_everything},
     input::ComInput,
-    world::{self, STATIC, World},
+    world::{self, ComWorld, STATIC},
 };
-use crate::PROCESSORS;
+use crate::harness::run::{Report, Target, config};
+
+impl Target for ComInput {
+    fn run(&self, kernel: &mut Simulation, schedule: Schedule, trace: bool) -> Report {
+        kernel.reset(config(self.processors, 1, trace), schedule);
+        let stop = run(kernel, self);
+        let steps = world::with(|world| (world.steps.get(), world.live.get()));
+        let report = Report::new(kernel, stop, steps);
+        if report.stop.is_none() && !trace {
+            // A machine that stops keeps its memory until it is reset. Reset it now, or libFuzzer
+            // would suspect leaks.
+            kernel.reset(config(1, 1, false), Schedule::round_robin());
+        }
+        report
+    }
+}
 
 /// Runs an input. Returns the reason if it fails.
-pub(crate) fn run(kernel: &mut Simulation, input: &ComInput) -> Option<Stop> {
+fn run(kernel: &mut Simulation, input: &ComInput) -> Option<Stop> {
     world::with(|world| {
         world.reset();
         world.input.set(input);
@@ -44,11 +60,11 @@ fn phases(kernel: &mut Simulation, processors: usize) -> Result<(), Stop> {
 /// The number of rounds after which every body has ended. Each round polls it at least once.
 const ROUNDS: usize = 8;
 
-fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
+fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&ComWorld) + 'static) -> Result<(), Stop> {
     kernel.run_on(0, move || world::with(f))
 }
 
-fn drive(world: &World) {
+fn drive(world: &ComWorld) {
     let processor = ntsim::current_processor();
     // SAFETY: `run` has set the pointer to its input, and returns after its programs are over.
     let input = unsafe { &*world.input.get() };
@@ -58,7 +74,7 @@ fn drive(world: &World) {
     lower(world, processor);
 }
 
-fn nothing_is_left(world: &World) {
+fn nothing_is_left(world: &ComWorld) {
     for (number, record) in world.records.iter().enumerate().skip(STATIC + 1) {
         let (built, drops, bodies) = (record.built.get(), record.drops.get(), record.bodies.get());
         if bodies > 0 {

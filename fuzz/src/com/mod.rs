@@ -9,11 +9,13 @@
 //! | file | contents |
 //! |---|---|
 //! | `input` | corpus files, and the operation grammar |
-//! | `shapes` | the objects: interfaces, secondaries, over-aligned ones, aggregates, a static |
+//! | `interfaces`, `shape` | the interfaces, and the shapes of objects that have them |
+//! | `objects` | the objects, which have secondaries, are over-aligned, aggregated or static |
 //! | `body` | the bodies of their async methods |
 //! | `pool` | an allocator that checks its blocks |
 //! | `world` | the clients' references, and the events of each value |
-//! | `client` | the steps, done through the tables, with checks of each answer |
+//! | `tables` | calls through the tables |
+//! | `client`, `operations` | the steps, done through the tables, with checks of each answer |
 //! | `judge` | the phases of a run, and the checks at its end |
 //!
 //! The oracles are:
@@ -29,7 +31,11 @@
 mod body;
 mod client;
 pub mod input;
+mod interfaces;
 pub(crate) mod judge;
+mod objects;
+mod operations;
 mod pool;
-mod shapes;
+mod shape;
+mod tables;
 pub(crate) mod world;

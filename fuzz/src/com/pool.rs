@@ -5,19 +5,11 @@ use core::{alloc::Layout, ptr::NonNull};
 
 use ntcom::{Allocator, GlobalAllocator, NonPaged};
 
-use super::world;
+use super::world::{self, Block};
 
 /// A non-paged pool with a number.
 pub(super) struct Pool {
     number: u32,
-}
-
-/// A block that is allocated.
-#[derive(Clone, Copy)]
-pub(super) struct Block {
-    address: usize,
-    layout: Layout,
-    pool: u32,
 }
 
 impl Pool {

@@ -7,6 +7,7 @@
 //! would leak it.
 
 use core::{
+    alloc::Layout,
     cell::{Cell, RefCell},
     ffi::c_void,
     ptr::null_mut,
@@ -14,12 +15,13 @@ use core::{
 
 use ntcom::{AsyncOperationRaw, NTSTATUS};
 
+use ntcom_fuzz_model::limits::PROCESSORS;
+
 use super::{
     input::ComInput,
-    pool::Block,
-    shapes::{IFACES, Shape},
+    interfaces::{IFACES, NAMES},
+    shape::Shape,
 };
-use crate::PROCESSORS;
 
 /// The largest number of values in a run, including the parts of aggregates and the static.
 pub(super) const RECORDS: usize = 24;
@@ -56,6 +58,14 @@ pub(super) struct Reference {
     pub(super) this: *mut c_void,
 }
 
+impl Reference {
+    /// Ends the run, because this object breaks this rule.
+    pub(super) fn fail(self, rule: &'static str, message: String) -> ! {
+        let Self { object, iface, .. } = self;
+        ntsim::fail(rule, format!("object {object}, through {}: {message}", NAMES[iface]))
+    }
+}
+
 /// The result of an operation.
 #[derive(Clone, Copy)]
 pub(super) enum Yields {
@@ -76,8 +86,16 @@ pub(super) struct Operation {
     pub(super) cancelled: bool,
 }
 
+/// A block that is allocated, with the number of its pool.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    pub(super) address: usize,
+    pub(super) layout: Layout,
+    pub(super) pool: u32,
+}
+
 /// The state of a run.
-pub(crate) struct World {
+pub(crate) struct ComWorld {
     pub(super) records: [Record; RECORDS],
     pub(super) next: Cell<usize>,
     pub(super) hands: [RefCell<Vec<Reference>>; PROCESSORS],
@@ -126,7 +144,7 @@ impl Record {
     }
 }
 
-impl World {
+impl ComWorld {
     const fn new() -> Self {
         Self {
             records: [const { Record::new() }; RECORDS],
@@ -236,10 +254,10 @@ impl World {
 }
 
 thread_local! {
-    static WORLD: World = const { World::new() };
+    static WORLD: ComWorld = const { ComWorld::new() };
 }
 
 /// Calls `f` with this thread's world.
-pub(crate) fn with<R>(f: impl FnOnce(&World) -> R) -> R {
+pub(crate) fn with<R>(f: impl FnOnce(&ComWorld) -> R) -> R {
     WORLD.with(f)
 }

@@ -4,7 +4,7 @@
 use core::{
     future::Future,
     pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -15,15 +15,15 @@ use ntcom_exec::{
 use ntsim::trace::{Mark, MarkKind};
 
 use super::{
-    budget, perform,
+    budget, held,
     place::Place,
-    script::{Script, Step},
+    script::{Script, TaskStep},
     spawn,
     task::{Task, Waiting, fail, marked},
     wait::{self, Inside},
-    world::{self, World, put, signal, take},
+    world::{self, ExecutorWorld, put, signal, take},
 };
-use crate::coverage::hit;
+use crate::harness::coverage::hit;
 
 /// A part of a script.
 pub struct Part {
@@ -84,7 +84,7 @@ impl Future for Part {
             while this.at < this.end {
                 ntsim::preemption_point();
                 let step = this.script.step(this.at);
-                if step == Step::Finish {
+                if step == TaskStep::Finish {
                     break;
                 }
                 match this.step(world, record, step, context) {
@@ -107,9 +107,9 @@ impl Future for Part {
 impl Part {
     fn step(
         &mut self,
-        world: &World,
+        world: &ExecutorWorld,
         record: &Task,
-        step: Step,
+        step: TaskStep,
         context: &mut Context<'_>,
     ) -> Result<(), Waiting> {
         let task = self.task;
@@ -122,7 +122,7 @@ impl Part {
             return wait::poll(world, task, inside, context);
         }
         match step {
-            Step::Park => {
+            TaskStep::Park => {
                 self.inside = Some(Inside::Parked);
                 if !self.is_cleanup() {
                     return Err(Waiting::Parked);
@@ -131,18 +131,18 @@ impl Part {
                 context.waker().wake_by_ref();
                 return Err(Waiting::Itself);
             }
-            Step::Stash => put(&world.stash, task, context.waker().clone()),
-            Step::KeepWaker => drop(record.kept.replace(Some(context.waker().clone()))),
-            Step::DropKept => drop(record.kept.take()),
-            Step::Notify => {
+            TaskStep::Stash => put(&world.stash, task, context.waker().clone()),
+            TaskStep::KeepWaker => drop(record.kept.replace(Some(context.waker().clone()))),
+            TaskStep::DropKept => drop(record.kept.take()),
+            TaskStep::Notify => {
                 marked(MarkKind::Wake, task, "notifies itself");
                 context.waker().wake_by_ref();
             }
-            Step::Open(gate) => world.open_gate(gate.into()),
-            Step::Set(number) => signal(number.into()).set(),
-            Step::Send(n) => perform::send(world, n).unwrap_or(()),
-            Step::DropSender(n) => drop(take(&world.senders, n)),
-            Step::Take => {
+            TaskStep::Open(gate) => world.open_gate(gate.into()),
+            TaskStep::Set(number) => signal(number.into()).set(),
+            TaskStep::Send(n) => held::send(world, n).unwrap_or(()),
+            TaskStep::DropSender(n) => drop(take(&world.senders, n)),
+            TaskStep::Take => {
                 let taken = take_cancellation_request();
                 if taken {
                     record.asked.set(false);
@@ -150,29 +150,29 @@ impl Part {
                 }
                 self.told(taken);
             }
-            Step::Observe => self.told(is_cancellation_requested()),
-            Step::Spawn(child) => spawn::child(world, task, child),
-            Step::Cancel(n) => perform::cancel(world, n).unwrap_or(()),
-            Step::DropTimer(n) => {
+            TaskStep::Observe => self.told(is_cancellation_requested()),
+            TaskStep::Spawn(child) => spawn::child(world, task, child),
+            TaskStep::Cancel(n) => held::cancel(world, n).unwrap_or(()),
+            TaskStep::DropTimer(n) => {
                 if let Some((of, mut timer)) = take(&world.timers, n) {
                     let _over = wait::poll_timer(world, of, &mut timer, context);
                 }
             }
-            Step::ArmAndDrop(span) => {
+            TaskStep::ArmAndDrop(span) => {
                 let mut timer = wait::timer(span);
                 let _over = wait::poll_timer(world, task, &mut timer, context);
                 ntsim::preemption_point();
             }
-            Step::GiveTimer(span) => {
+            TaskStep::GiveTimer(span) => {
                 let mut timer = wait::timer(span);
                 if !wait::poll_timer(world, task, &mut timer, context) {
                     put(&world.timers, task, timer);
                 }
             }
-            Step::GiveFresh(span) => put(&world.timers, task, wait::timer(span)),
-            Step::WakeStash(n) => perform::wake(world, n, false).unwrap_or(()),
-            Step::DropHandle(n) => perform::drop_handle(world, n).unwrap_or(()),
-            Step::DropStash(n) => drop(take(&world.stash, n)),
+            TaskStep::GiveFresh(span) => put(&world.timers, task, wait::timer(span)),
+            TaskStep::WakeStash(n) => held::wake(world, n, false).unwrap_or(()),
+            TaskStep::DropHandle(n) => held::drop_handle(world, n).unwrap_or(()),
+            TaskStep::DropStash(n) => drop(take(&world.stash, n)),
             _ => {}
         }
         Ok(())
@@ -344,9 +344,4 @@ async fn scripted(task: usize, script: Script) {
             part(1).await;
         }
     }
-}
-
-/// A context with a waker that does nothing, for polls outside of a task.
-pub(super) fn nobody() -> Context<'static> {
-    Context::from_waker(Waker::noop())
 }

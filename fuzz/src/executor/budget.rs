@@ -3,10 +3,10 @@
 use ntcom_exec::Instant;
 
 use super::{
-    ops::{FRUGAL, Kind, Manner},
+    ops::{FRUGAL, SpawnMode, TaskKind},
     script::TICK,
     task::{Task, Waiting, fail},
-    world::World,
+    world::ExecutorWorld,
 };
 
 /// Checks the poll budget of a task on DPCs that wakes itself. When the budget is spent the task
@@ -39,7 +39,7 @@ pub(super) fn check_polls(record: &Task, task: usize) {
 /// Checks the time budget of a task that has one. After a poll that began beyond the budget there
 /// must be no other poll in that run.
 pub(super) fn check_time(record: &Task, task: usize) {
-    if !matches!(record.kind.get(), Kind::Dpc(Manner::Frugal(_))) {
+    if !matches!(record.kind.get(), TaskKind::Dpc(SpawnMode::Frugal(_))) {
         return;
     }
     let (run, now) = (ntsim::counters().dpcs_run, now());
@@ -68,7 +68,7 @@ const AFTER_ADVICE: u32 = 32;
 const ADVICE: u64 = ntsim::Config::DEFAULT.yield_after;
 
 /// Checks that tasks that wake each other end their drain together.
-pub(super) fn check_drain(world: &World, task: usize, here: usize) {
+pub(super) fn check_drain(world: &ExecutorWorld, task: usize, here: usize) {
     let Some(drain) = ntsim::drain() else { return };
     let of = &world.drains[here];
     let (since, late) = of.get();

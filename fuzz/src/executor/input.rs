@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use super::ops::{self, Step};
-use crate::input::{Input, Malformed, records};
+use ntcom_fuzz_model::input::{Input, Malformed, records};
+
+use super::ops::{self, ExecutorStep};
 
 /// The settings of a run, among them how the driver is unloaded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +43,7 @@ pub struct Plan {
     /// Whether allocations may fail.
     pub faults: bool,
     /// The actors' steps.
-    pub steps: Rc<Vec<Step>>,
+    pub steps: Rc<Vec<ExecutorStep>>,
     /// The schedule, in the format of `ntsim::Schedule::bytes`.
     pub schedule: Vec<u8>,
 }
@@ -73,7 +74,7 @@ macro_rules! input {
         );
 
         impl Input for $name {
-            type Step = Step;
+            type Step = ExecutorStep;
             const TARGET: &'static str = $target;
             const MAGIC: &'static [u8] = $magic;
             const HEADER: usize = HEADER;
@@ -86,7 +87,7 @@ macro_rules! input {
                 &self.0.schedule
             }
 
-            fn steps(&self) -> &[Step] {
+            fn steps(&self) -> &[ExecutorStep] {
                 &self.0.steps
             }
 
@@ -106,13 +107,15 @@ input! {
     FaultsInput, "faults", b"NTF1", true
 }
 
+ntcom_fuzz_model::arbitrary_input!(ExecutorInput);
+ntcom_fuzz_model::arbitrary_input!(FaultsInput);
+
 #[cfg(test)]
 mod tests {
+    use ntcom_fuzz_model::input::{Input, Malformed};
+
     use super::{ExecutorInput, FaultsInput};
-    use crate::{
-        executor::ops::Op,
-        input::{Input, Malformed},
-    };
+    use crate::executor::ops::Op;
 
     #[test]
     fn every_record_is_an_operation() {

@@ -9,17 +9,19 @@ use ntsim::{Config, Schedule, Simulation, Stop};
 
 use super::{
     ACTORS, STORAGES,
-    input::Plan,
+    held::drop_handle,
+    input::{ExecutorInput, FaultsInput, Plan},
     operation,
-    ops::{Kind, Manner, Step},
-    perform::{cancel_all, close, drain, drop_handle, perform, report, unfinished},
+    ops::{ExecutorStep, SpawnMode, TaskKind},
+    perform::{cancel_all, close, drain, perform, report, unfinished},
     request,
     script::{CHILDREN, GATES, SIGNALS},
     spawn::{self, Order},
     task::{Waiting, fail},
     thread::{self, Thread, delete_devices, lower, make_devices},
-    world::{self, World, signal, storage, take},
+    world::{self, ExecutorWorld, signal, storage, take},
 };
+use crate::harness::run::{Report, Target};
 
 /// The number of preemption points within which a run under a fair schedule must end. It is six
 /// times the number that the longest committed input takes.
@@ -47,6 +49,31 @@ pub fn schedule(plan: &Plan) -> Schedule {
     Schedule::bytes(plan.schedule.clone())
 }
 
+impl Target for ExecutorInput {
+    fn run(&self, kernel: &mut Simulation, schedule: Schedule, trace: bool) -> Report {
+        report_of(kernel, &self.0, schedule, trace)
+    }
+}
+
+impl Target for FaultsInput {
+    fn run(&self, kernel: &mut Simulation, schedule: Schedule, trace: bool) -> Report {
+        report_of(kernel, &self.0, schedule, trace)
+    }
+}
+
+fn report_of(kernel: &mut Simulation, plan: &Plan, schedule: Schedule, trace: bool) -> Report {
+    kernel.reset(config(plan, trace), schedule);
+    let stop = run(kernel, plan).err();
+    let steps = world::with(|world| {
+        let numbers = (world.steps.get(), world.live.get());
+        if stop.is_some() {
+            world.reset();
+        }
+        numbers
+    });
+    Report::new(kernel, stop, steps)
+}
+
 /// Runs a program on a machine that has just been reset.
 ///
 /// # Errors
@@ -64,14 +91,21 @@ pub fn run(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop> {
     one_after_the_other(kernel, plan)
 }
 
+/// Initialises the driver's statics, and creates its devices.
+fn prepare(world: &ExecutorWorld) {
+    request::install();
+    world::init_events();
+    make_devices(world);
+}
+
 /// Runs the actors, on processors of their own as far as there are any. Judges when all is quiet,
 /// and then unloads the driver.
 fn one_after_the_other(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop> {
-    on_processor_0(kernel, make_devices)?;
+    on_processor_0(kernel, prepare)?;
     let processors = plan.setting.processors;
     let programs = (0..processors.min(ACTORS)).map(|actor| -> (usize, ntsim::Program) {
         let steps = Rc::clone(&plan.steps);
-        let main = move |world: &World| {
+        let main = move |world: &ExecutorWorld| {
             let rest = if actor == 0 { start_threads(&steps, processors) } else { Vec::new() };
             act(world, actor, &steps);
             rest.into_iter().for_each(Thread::join);
@@ -87,8 +121,8 @@ fn one_after_the_other(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop>
 
 /// Does the whole run in the routine that unloads the driver, while the actors' tasks are under
 /// way.
-fn at_once(world: &World, plan: &Plan) {
-    make_devices(world);
+fn at_once(world: &ExecutorWorld, plan: &Plan) {
+    prepare(world);
     let threads = start_threads(&plan.steps, 1);
     act(world, 0, &plan.steps);
     threads.into_iter().for_each(Thread::join);
@@ -96,13 +130,13 @@ fn at_once(world: &World, plan: &Plan) {
     end(world, plan.setting.keeps, plan.setting.direct);
 }
 
-fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
+fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&ExecutorWorld) + 'static) -> Result<(), Stop> {
     kernel.run_on(0, move || world::with(f))
 }
 
 /// Starts a thread for each actor from `first` on that has steps. The steps of an actor are not
 /// done if there is no memory for its thread.
-fn start_threads(steps: &Rc<Vec<Step>>, first: usize) -> Vec<Thread> {
+fn start_threads(steps: &Rc<Vec<ExecutorStep>>, first: usize) -> Vec<Thread> {
     let acts = |actor: &usize| steps.iter().any(|step| usize::from(step.actor) == *actor);
     let spawn = |actor| {
         let steps = Rc::clone(steps);
@@ -112,7 +146,7 @@ fn start_threads(steps: &Rc<Vec<Step>>, first: usize) -> Vec<Thread> {
 }
 
 /// Does the steps of an actor in its thread.
-fn act(world: &World, actor: usize, steps: &[Step]) {
+fn act(world: &ExecutorWorld, actor: usize, steps: &[ExecutorStep]) {
     world.actors[actor].set(thread::current());
     steps.iter().filter(|step| usize::from(step.actor) == actor).for_each(|step| perform(world, step));
     lower(world, actor);
@@ -120,7 +154,7 @@ fn act(world: &World, actor: usize, steps: &[Step]) {
 }
 
 /// Wakes all waits for gates, signals and values. No task will wait for one again.
-fn wake_everything(world: &World) {
+fn wake_everything(world: &ExecutorWorld) {
     world.all_open.set(true);
     (0..GATES).for_each(|gate| world.open_gate(gate));
     (0..SIGNALS).for_each(|number| signal(number).set());
@@ -131,7 +165,7 @@ fn wake_everything(world: &World) {
 
 /// Checks that no wake is lost. Everything has been woken, and time has advanced until nothing more
 /// happens, so an unfinished body waits for nothing.
-fn nothing_is_lost(world: &World) {
+fn nothing_is_lost(world: &ExecutorWorld) {
     for task in world.unfinished() {
         let record = world.task(task);
         let waiting = record.waiting.get();
@@ -164,10 +198,10 @@ fn nothing_is_lost(world: &World) {
 /// Does the driver's Unload. With `keeps`, handles, wakers and timers are given up only after the
 /// drain. With `direct`, the tasks are asked once and drained without a limit, if every body ends
 /// when it is asked to.
-fn end(world: &World, keeps: bool, direct: bool) {
+fn end(world: &ExecutorWorld, keeps: bool, direct: bool) {
     close(world);
     // The spawn is refused, which `spawn` checks.
-    let (kind, script) = (Kind::Dpc(Manner::Plain), CHILDREN[0].1);
+    let (kind, script) = (TaskKind::Dpc(SpawnMode::Plain), CHILDREN[0].1);
     spawn::spawn(world, Order { kind, script, cancellable: true, irp: false, operation: false });
     if !keeps {
         release_everything(world);
@@ -204,7 +238,7 @@ fn end(world: &World, keeps: bool, direct: bool) {
 }
 
 /// Gives up everything that is kept of tasks.
-fn release_everything(world: &World) {
+fn release_everything(world: &ExecutorWorld) {
     for gate in 0..GATES {
         // Take one waker at a time, because dropping it may let bodies run.
         while let Some((_, waker)) = pop_waiter(world, gate) {
@@ -224,6 +258,6 @@ fn release_everything(world: &World) {
     while drop_handle(world, 0).is_some() {}
 }
 
-fn pop_waiter(world: &World, gate: usize) -> Option<(usize, core::task::Waker)> {
+fn pop_waiter(world: &ExecutorWorld, gate: usize) -> Option<(usize, core::task::Waker)> {
     world.gates.borrow_mut()[gate].waiters.pop()
 }

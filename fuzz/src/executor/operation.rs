@@ -8,20 +8,22 @@ use ntcom_exec::{CancelHandle, DpcOptions, Migrating, NTSTATUS, OnWorkItems};
 use ntsim::trace::MarkKind;
 
 use super::{
-    body::body,
-    ops::Kind,
-    spawn,
+    ops::TaskKind,
     task::{fail, marked},
-    world::{HELD, World, take},
+    world::{ExecutorWorld, HELD, take},
 };
 
-/// Spawns a task as an operation. The operation is never null, and one that could not begin stores
+/// Spawns a body as an operation. The operation is never null, and one that could not begin stores
 /// the reason [C11].
-pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Option<CancelHandle>, NTSTATUS> {
+pub(super) fn begin(
+    world: &ExecutorWorld,
+    task: usize,
+    cancellable: bool,
+    body: impl Future<Output = ()> + Send + 'static,
+) -> Result<Option<CancelHandle>, NTSTATUS> {
     let record = world.task(task);
-    let inner = body(task, record.script.get());
     let value = async move {
-        inner.await;
+        body.await;
         task as u32
     };
     let own = |raw| {
@@ -32,20 +34,20 @@ pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Opt
         operation
     };
     let kind = record.kind.get();
-    let device = spawn::device(world, kind);
+    let device = world.device(kind);
     let (operation, handle) = match kind {
-        Kind::Dpc(_) if cancellable => {
+        TaskKind::Dpc(_) if cancellable => {
             let (raw, handle) = spawn_async_operation_raw_cancellable(value);
             (own(raw), Some(handle))
         }
-        Kind::Dpc(_) => (own(spawn_async_operation_raw(value)), None),
-        Kind::WorkItem(_) => {
+        TaskKind::Dpc(_) => (own(spawn_async_operation_raw(value)), None),
+        TaskKind::WorkItem(_) => {
             // SAFETY: `device` is null, or a device of the driver, which holds a reference to it
             // until the drain.
             let placement = unsafe { OnWorkItems::of(device) };
             (TaskBuilder::new().on(placement).spawn_operation(pin_init!(value)), None)
         }
-        Kind::Moving(_) => {
+        TaskKind::Moving(_) => {
             // SAFETY: `device` is null, or a device of the driver, which holds a reference to it
             // until the drain.
             let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
@@ -76,7 +78,7 @@ pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Opt
 }
 
 /// Another reference to the n-th operation, modulo their number.
-pub(super) fn nth(world: &World, n: u8) -> Option<(usize, AsyncOperation<u32>)> {
+pub(super) fn nth(world: &ExecutorWorld, n: u8) -> Option<(usize, AsyncOperation<u32>)> {
     let (task, operation) = take(&world.operations, n)?;
     let another = operation.clone();
     world.operations.borrow_mut().push((task, operation));
@@ -85,7 +87,7 @@ pub(super) fn nth(world: &World, n: u8) -> Option<(usize, AsyncOperation<u32>)> 
 
 /// Checks the result of an operation that has ended. It is the value of its body, or says that it
 /// was cancelled `[C10]`, and its body is gone `[C8]`.
-pub(super) fn check(world: &World, task: usize, result: Result<u32, NTSTATUS>) {
+pub(super) fn check(world: &ExecutorWorld, task: usize, result: Result<u32, NTSTATUS>) {
     let record = world.task(task);
     let returned = record.ready.get() && !record.unwound.get();
     let right = match result {
@@ -105,7 +107,7 @@ pub(super) fn check(world: &World, task: usize, result: Result<u32, NTSTATUS>) {
 }
 
 /// Asks an operation for its status and result.
-pub(super) fn ask(world: &World, n: u8) -> Option<()> {
+pub(super) fn ask(world: &ExecutorWorld, n: u8) -> Option<()> {
     let (task, operation) = nth(world, n)?;
     let status = operation.status();
     match operation.result() {
@@ -116,7 +118,7 @@ pub(super) fn ask(world: &World, n: u8) -> Option<()> {
 }
 
 /// Cancels an operation.
-pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
+pub(super) fn cancel(world: &ExecutorWorld, n: u8) -> Option<()> {
     let (task, operation) = nth(world, n)?;
     world.task(task).ask();
     marked(MarkKind::Cancel, task, "by its operation");
@@ -127,7 +129,7 @@ pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
 }
 
 /// Releases an operation.
-pub(super) fn release(world: &World, n: u8) -> Option<()> {
+pub(super) fn release(world: &ExecutorWorld, n: u8) -> Option<()> {
     let (task, operation) = take(&world.operations, n)?;
     let handles = &world.task(task).handles;
     handles.set(handles.get() - 1);

@@ -13,18 +13,19 @@
 
 use core::{fmt, time::Duration};
 
+use ntcom_fuzz_model::limits::{LONGEST, RECORD};
+
 use super::{
     DEVICES, STORAGES,
     script::{EVENTS, GATES, SIGNALS, STEPS, Script, Shape, Span},
 };
-use crate::ops::{LONGEST, RECORD};
 
 /// The time budget of a frugal task.
 pub const FRUGAL: Duration = Duration::from_micros(5);
 
 /// The way in which a task on DPCs is spawned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Manner {
+pub enum SpawnMode {
     /// With the default options.
     Plain,
     /// With a DPC of this importance, and a pool tag of its own.
@@ -41,7 +42,7 @@ pub enum Manner {
     Operation,
 }
 
-impl Manner {
+impl SpawnMode {
     const fn select(selector: u8, operand: u8) -> Self {
         match selector & 7 {
             2 => Self::Operation,
@@ -57,9 +58,9 @@ impl Manner {
 
 /// The DPCs or work items that a task runs on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum TaskKind {
     /// DPCs.
-    Dpc(Manner),
+    Dpc(SpawnMode),
     /// Work items of this device. `None` passes a null pointer.
     WorkItem(Option<u8>),
     /// DPCs, and work items of this device while its body wants PASSIVE_LEVEL.
@@ -84,7 +85,7 @@ pub enum Op {
     /// Spawns a task.
     Spawn {
         /// What the task runs on.
-        kind: Kind,
+        kind: TaskKind,
         /// The task's body.
         script: Script,
         /// Whether the spawner gets a cancel handle.
@@ -202,18 +203,18 @@ impl Op {
     }
 }
 
-const _: () = assert!(size_of::<Step>() <= 16, "steps are copied often");
+const _: () = assert!(size_of::<ExecutorStep>() <= 16, "steps are copied often");
 
 /// A step with the actor that does it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Step {
+pub struct ExecutorStep {
     /// The actor.
     pub actor: u8,
     /// The call or command.
     pub op: Op,
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for ExecutorStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "A{} {:?}", self.actor, self.op)
     }
@@ -222,7 +223,7 @@ impl fmt::Display for Step {
 /// Decodes records until they are used up, into steps and bytes for the schedule. `faults` says
 /// whether allocations may fail.
 #[must_use]
-pub fn decode(mut records: &[u8], faults: bool) -> (Vec<Step>, Vec<u8>) {
+pub fn decode(mut records: &[u8], faults: bool) -> (Vec<ExecutorStep>, Vec<u8>) {
     let mut steps = Vec::with_capacity((records.len() / RECORD).min(LONGEST));
     let mut schedule = Vec::new();
     for _ in 0..LONGEST {
@@ -230,7 +231,7 @@ pub fn decode(mut records: &[u8], faults: bool) -> (Vec<Step>, Vec<u8>) {
         let (op, rest) = decode_op(*head, rest, faults);
         match op {
             Op::Schedule(bytes) => schedule.extend_from_slice(&bytes),
-            op => steps.push(Step { actor: head[0] >> 6, op }),
+            op => steps.push(ExecutorStep { actor: head[0] >> 6, op }),
         }
         records = rest;
     }
@@ -251,9 +252,9 @@ fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8], faults: bool) 
                 // This reuses the byte of the last step, because the meaning of that step rarely
                 // matters.
                 kind: match target & 3 {
-                    0 | 1 => Kind::Dpc(Manner::select(target >> 5, s5 >> 5 ^ s5)),
-                    2 => Kind::WorkItem(device),
-                    _ => Kind::Moving(device),
+                    0 | 1 => TaskKind::Dpc(SpawnMode::select(target >> 5, s5 >> 5 ^ s5)),
+                    2 => TaskKind::WorkItem(device),
+                    _ => TaskKind::Moving(device),
                 },
                 script: Script { shape: Shape::ALL[usize::from(target >> 2 & 7)], steps },
                 cancellable: head & 1 == 1,

@@ -1,27 +1,29 @@
 //! Performs steps on the shipping executor. Every step is legal, because an object that is given up
 //! is taken from its shelf first.
 
-use core::{task::Waker, time::Duration};
+use core::time::Duration;
 
-use ntcom_exec::{CancelHandle, DrainError, Instant, TaskReport, TaskTracker, default_tracker};
-use ntsim::{ddi::KeSetEvent, trace::MarkKind};
+use ntcom_exec::{DrainError, Instant, TaskReport, TaskTracker, default_tracker};
+use ntsim::ddi::KeSetEvent;
 
 use super::{
-    DEVICES, TASKS, operation,
-    ops::{Op, Step},
+    DEVICES, TASKS,
+    held::{cancel, drop_handle, put_handle, send, wake},
+    operation,
+    ops::{ExecutorStep, Op},
     request,
     script::{GATES, SIGNALS},
     spawn::{self, Order},
-    task::{fail, marked},
+    task::fail,
     thread,
-    wait::{Token, poll_timer},
-    world::{HELD, World, event, put, signal, take},
+    wait::{no_waker, poll_timer},
+    world::{ExecutorWorld, event, put, signal, take},
 };
-use crate::coverage::hit;
+use crate::harness::coverage::hit;
 
 /// The step to do instead if a shelf is empty. The replacement makes it rare that a step reaches
 /// nothing.
-fn instead(world: &World, op: Op) -> Op {
+fn instead(world: &ExecutorWorld, op: Op) -> Op {
     let (n, empty) = match op {
         Op::Cancel(n) | Op::CloneHandle(n) | Op::DropHandle(n) => (n, world.handles.borrow().is_empty()),
         Op::WakeStash { index: n, .. } | Op::CloneStash(n) | Op::DropStash(n) => {
@@ -44,7 +46,7 @@ fn instead(world: &World, op: Op) -> Op {
 }
 
 /// Does one step of an actor.
-pub(super) fn perform(world: &World, step: &Step) {
+pub(super) fn perform(world: &ExecutorWorld, step: &ExecutorStep) {
     let actor = usize::from(step.actor);
     let op = instead(world, step.op);
     let on = aim(world, &op);
@@ -61,8 +63,8 @@ pub(super) fn perform(world: &World, step: &Step) {
 }
 
 /// The task that an operation is about to be done to.
-fn aim(world: &World, op: &Op) -> Option<usize> {
-    fn nth<T>(shelf: &super::world::Shelf<T>, n: u8) -> Option<usize> {
+fn aim(world: &ExecutorWorld, op: &Op) -> Option<usize> {
+    fn nth<T>(shelf: &super::world::HeldList<T>, n: u8) -> Option<usize> {
         let things = shelf.borrow();
         let index = usize::from(n).checked_rem(things.len())?;
         things.get(index).map(|(task, _)| *task)
@@ -82,7 +84,7 @@ fn aim(world: &World, op: &Op) -> Option<usize> {
 
 /// Reports to libFuzzer the step and its task, combined with the state of the task and the steps of
 /// the other actors.
-fn meet(world: &World, actor: usize, what: u8, on: Option<usize>) {
+fn meet(world: &ExecutorWorld, actor: usize, what: u8, on: Option<usize>) {
     let situation = on.map_or(0, |task| world.task(task).situation());
     let raised = u32::from(world.raised[actor].get().is_some());
     let what = 0x1000 | u32::from(what);
@@ -99,7 +101,7 @@ fn meet(world: &World, actor: usize, what: u8, on: Option<usize>) {
     }
 }
 
-fn dispatch(world: &World, actor: usize, op: Op) -> Option<()> {
+fn dispatch(world: &ExecutorWorld, actor: usize, op: Op) -> Option<()> {
     let passive = world.raised[actor].get().is_none();
     match op {
         Op::Spawn { kind, script, cancellable, irp, operation } => {
@@ -146,7 +148,7 @@ fn dispatch(world: &World, actor: usize, op: Op) -> Option<()> {
         Op::DropSender(n) => take(&world.senders, n).map(drop),
         Op::PollTimer(n) => {
             let (task, mut timer) = take(&world.timers, n)?;
-            if !poll_timer(world, task, &mut timer, &mut super::body::nobody()) {
+            if !poll_timer(world, task, &mut timer, &mut no_waker()) {
                 put(&world.timers, task, timer);
             }
             Some(())
@@ -202,64 +204,8 @@ fn dispatch(world: &World, actor: usize, op: Op) -> Option<()> {
     }
 }
 
-/// Puts a counted handle onto its shelf. Drops it if there is no room.
-pub(super) fn put_handle(world: &World, task: usize, handle: CancelHandle) {
-    let mut handles = world.handles.borrow_mut();
-    if handles.len() < HELD {
-        handles.push((task, handle));
-        return;
-    }
-    drop(handles);
-    give_up(world, task, handle);
-}
-
-/// Drops a handle, and stops counting it first.
-fn give_up(world: &World, task: usize, handle: CancelHandle) {
-    let handles = &world.task(task).handles;
-    handles.set(handles.get() - 1);
-    drop(handle);
-}
-
-/// Drops a handle from the shelf.
-pub(super) fn drop_handle(world: &World, n: u8) -> Option<()> {
-    let (task, handle) = take(&world.handles, n)?;
-    give_up(world, task, handle);
-    Some(())
-}
-
-/// Cancels by a handle from the shelf.
-pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
-    let (task, handle) = take(&world.handles, n)?;
-    world.task(task).ask();
-    marked(MarkKind::Cancel, task, "by its handle");
-    handle.cancel();
-    put_handle(world, task, handle);
-    Some(())
-}
-
-/// Wakes by a waker from the stash.
-pub(super) fn wake(world: &World, n: u8, by_ref: bool) -> Option<()> {
-    let (task, waker): (usize, Waker) = take(&world.stash, n)?;
-    marked(MarkKind::Wake, task, "by a stashed waker");
-    if by_ref {
-        waker.wake_by_ref();
-        put(&world.stash, task, waker);
-    } else {
-        waker.wake();
-    }
-    Some(())
-}
-
-/// Sends a value to a receiver. `send` returns a value that has no receiver any more.
-pub(super) fn send(world: &World, n: u8) -> Option<()> {
-    let (task, sender) = take(&world.senders, n)?;
-    marked(MarkKind::Wake, task, "is sent a value");
-    drop(sender.send(Token::new(world)));
-    Some(())
-}
-
 /// Cancels every task.
-pub(super) fn cancel_all(world: &World) {
+pub(super) fn cancel_all(world: &ExecutorWorld) {
     world.asking.set(world.asking.get() + 1);
     world.unfinished().for_each(|task| world.task(task).ask());
     // This includes tasks with a spawn that has not returned.
@@ -269,14 +215,14 @@ pub(super) fn cancel_all(world: &World) {
 }
 
 /// Closes the tracker. The executor must refuse every later spawn.
-pub(super) fn close(world: &World) {
+pub(super) fn close(world: &ExecutorWorld) {
     world.closing.set(true);
     default_tracker(TaskTracker::close);
     world.closed.set(true);
 }
 
 /// Asks the tracker for the number of unfinished tasks. The tracker knows each living task.
-pub(super) fn unfinished(world: &World) -> usize {
+pub(super) fn unfinished(world: &ExecutorWorld) -> usize {
     let before: Vec<usize> = world.unfinished().collect();
     let told = default_tracker(TaskTracker::unfinished);
     let sure = |sure: &[usize]| sure.iter().filter(|task| world.task(**task).is_unfinished()).count();
@@ -292,7 +238,7 @@ pub(super) fn unfinished(world: &World) -> usize {
 
 /// Checks that each unfinished task that the tracker reports has references and is as `expected`.
 /// Returns their number.
-pub(super) fn report(world: &World, expected: impl Fn(&TaskReport) -> bool) -> usize {
+pub(super) fn report(world: &ExecutorWorld, expected: impl Fn(&TaskReport) -> bool) -> usize {
     let mut room = [None; TASKS];
     let all = default_tracker(|tracker| tracker.report(&mut room));
     let told = room.iter().flatten();
@@ -310,7 +256,7 @@ pub(super) fn report(world: &World, expected: impl Fn(&TaskReport) -> bool) -> u
 }
 
 /// Drains the tracker. Returns whether no task is left. IRQL: PASSIVE_LEVEL, and not in a task.
-pub(super) fn drain(world: &World, limit: Option<Duration>) -> bool {
+pub(super) fn drain(world: &ExecutorWorld, limit: Option<Duration>) -> bool {
     let before: Vec<usize> = world.unfinished().collect();
     let start = Instant::now();
     match default_tracker(|tracker| tracker.drain(limit)) {

@@ -2,10 +2,10 @@
 //! the stack of a caller.
 
 use super::{
-    ops::{Kind, Manner},
+    ops::{SpawnMode, TaskKind},
     task::fail,
     thread,
-    world::World,
+    world::ExecutorWorld,
 };
 
 /// The place where a body is polled or dropped, until it leaves. It must be neither inside of
@@ -16,20 +16,20 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn enter(world: &World, task: usize, what: &str) -> Self {
+    pub(super) fn enter(world: &ExecutorWorld, task: usize, what: &str) -> Self {
         let (here, irql, in_dpc) = (ntsim::current_processor(), ntsim::irql(), ntsim::in_dpc());
         let kind = world.task(task).kind.get();
         let wrong = |why: &str| -> ! { fail("C13", task, &format!("it is {what} {why}, at IRQL {irql}")) };
         let on_dpc = match kind {
-            Kind::Dpc(_) => true,
-            Kind::Moving(_) => in_dpc,
-            Kind::WorkItem(_) => false,
+            TaskKind::Dpc(_) => true,
+            TaskKind::Moving(_) => in_dpc,
+            TaskKind::WorkItem(_) => false,
         };
         if on_dpc {
             if !in_dpc || irql != 2 {
                 wrong("outside of a DPC");
             }
-            if let Kind::Dpc(Manner::Pinned(n)) = kind
+            if let TaskKind::Dpc(SpawnMode::Pinned(n)) = kind
                 && usize::from(n) % world.processors.get() != here
             {
                 wrong(&format!("on processor {here}"));
@@ -53,7 +53,7 @@ impl Place {
         Self { here, thread: Some(thread) }
     }
 
-    pub(super) fn leave(self, world: &World) {
+    pub(super) fn leave(self, world: &ExecutorWorld) {
         match self.thread {
             Some(thread) => world.threads.borrow_mut().retain(|other| *other != thread),
             None => world.in_body[self.here].set(None),

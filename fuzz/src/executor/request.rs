@@ -12,7 +12,7 @@ use super::{
     body::body,
     spawn::launch,
     task::{fail, marked},
-    world::{self, World},
+    world::{self, ExecutorWorld},
 };
 
 /// Installs the driver's dispatch routine for reads.
@@ -23,7 +23,7 @@ pub(super) fn install() {
 
 /// Sends an IRP that this task serves, and returns its spawn's answer. `None` if there is no memory
 /// for an IRP, or no device.
-pub(super) fn serve(world: &World, task: usize) -> Option<Result<Option<CancelHandle>, NTSTATUS>> {
+pub(super) fn serve(world: &ExecutorWorld, task: usize) -> Option<Result<Option<CancelHandle>, NTSTATUS>> {
     let (record, device) = (world.task(task), world.devices[0].get());
     if device.is_null() {
         return None;
@@ -58,7 +58,7 @@ pub(super) fn serve(world: &World, task: usize) -> Option<Result<Option<CancelHa
 }
 
 /// The task that serves an IRP.
-fn task_of(world: &World, irp: PIRP) -> usize {
+fn task_of(world: &ExecutorWorld, irp: PIRP) -> usize {
     let irps = world.irps.borrow();
     irps.iter().find(|(_, known)| *known == irp).map_or(usize::MAX, |(task, _)| *task)
 }
@@ -104,7 +104,7 @@ unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOI
 }
 
 /// Cancels the n-th IRP, modulo their number. `None` if there are no IRPs.
-pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
+pub(super) fn cancel(world: &ExecutorWorld, n: u8) -> Option<()> {
     let irps = world.irps.borrow();
     let (task, irp) = usize::from(n).checked_rem(irps.len()).and_then(|index| irps.get(index)).copied()?;
     drop(irps);
@@ -122,7 +122,7 @@ pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
 
 /// Checks at the end that each IRP was completed according to the end of its body or spawn, and
 /// frees it.
-pub(super) fn settle(world: &World) {
+pub(super) fn settle(world: &ExecutorWorld) {
     for (task, irp) in world.irps.take() {
         let record = world.task(task);
         let expected = match record.refusal.get() {

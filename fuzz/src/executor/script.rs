@@ -42,12 +42,12 @@ impl Span {
 
 /// One step of a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
+pub enum TaskStep {
     /// Ends this part of the body.
     Finish,
     /// Wakes itself and returns Pending, this many times.
     Yield(u8),
-    /// `passive` around one of the [`AWAY`] steps.
+    /// `passive` around one of the [`PASSIVE_STEPS`] steps.
     Passive(u8),
     /// Waits until the gate is opened, and closes the gate when it passes.
     Await(u8),
@@ -113,7 +113,7 @@ pub enum Step {
     DropStash(u8),
 }
 
-impl Step {
+impl TaskStep {
     /// Decodes a byte. Every byte is a step.
     #[must_use]
     pub const fn decode(byte: u8) -> Self {
@@ -159,15 +159,15 @@ impl Step {
 }
 
 /// The steps that a body may do at PASSIVE_LEVEL.
-pub const AWAY: [Step; 8] = [
-    Step::Finish,
-    Step::Yield(0),
-    Step::Yield(16),
-    Step::Await(0),
-    Step::Await(1),
-    Step::Sleep(Span::new(4)),
-    Step::Signal(2),
-    Step::Receive,
+pub const PASSIVE_STEPS: [TaskStep; 8] = [
+    TaskStep::Finish,
+    TaskStep::Yield(0),
+    TaskStep::Yield(16),
+    TaskStep::Await(0),
+    TaskStep::Await(1),
+    TaskStep::Sleep(Span::new(4)),
+    TaskStep::Signal(2),
+    TaskStep::Receive,
 ];
 
 /// How a body is put together from its steps.
@@ -281,21 +281,21 @@ pub struct Script {
 impl Script {
     /// The step at this place.
     #[must_use]
-    pub fn step(&self, at: u8) -> Step {
-        self.steps.get(usize::from(at)).map_or(Step::Finish, |byte| Step::decode(*byte))
+    pub fn step(&self, at: u8) -> TaskStep {
+        self.steps.get(usize::from(at)).map_or(TaskStep::Finish, |byte| TaskStep::decode(*byte))
     }
 
     /// Whether the body may take a request and go on, so that one request need not end it.
     #[must_use]
     pub fn resists(&self) -> bool {
-        self.steps.iter().any(|byte| Step::decode(*byte) == Step::Take)
+        self.steps.iter().any(|byte| TaskStep::decode(*byte) == TaskStep::Take)
     }
 }
 
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.shape)?;
-        f.debug_list().entries(self.steps.iter().map(|byte| Step::decode(*byte))).finish()
+        f.debug_list().entries(self.steps.iter().map(|byte| TaskStep::decode(*byte))).finish()
     }
 }
 
@@ -313,7 +313,7 @@ pub const CHILDREN: [(bool, Script); 8] = [
 
 #[cfg(test)]
 mod tests {
-    use super::{CHILDREN, Shape, Span, Step};
+    use super::{CHILDREN, Shape, Span, TaskStep};
 
     #[test]
     fn the_parts_of_a_shape_are_all_its_steps() {
@@ -342,16 +342,16 @@ mod tests {
 
     #[test]
     fn children_do_what_their_names_say() {
-        let steps: Vec<Step> = CHILDREN.iter().map(|(_, script)| script.step(0)).collect();
+        let steps: Vec<TaskStep> = CHILDREN.iter().map(|(_, script)| script.step(0)).collect();
         let expected = [
-            Step::Yield(0),
-            Step::Await(0),
-            Step::Sleep(Span::new(2)),
-            Step::Await(1),
-            Step::Open(0),
-            Step::Signal(0),
-            Step::Receive,
-            Step::Await(0),
+            TaskStep::Yield(0),
+            TaskStep::Await(0),
+            TaskStep::Sleep(Span::new(2)),
+            TaskStep::Await(1),
+            TaskStep::Open(0),
+            TaskStep::Signal(0),
+            TaskStep::Receive,
+            TaskStep::Await(0),
         ];
         assert_eq!(steps, expected);
     }

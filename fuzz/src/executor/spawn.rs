@@ -6,25 +6,25 @@ use ntcom_exec::{
     CancelHandle, DpcOptions, Importance, Migrating, NTSTATUS, OnWorkItems, PoolAllocator, TaskBuilder,
     spawn_dpc_task, spawn_dpc_task_cancellable,
 };
-use ntsim::{trace::MarkKind, types::PDEVICE_OBJECT};
+use ntsim::trace::MarkKind;
 
 use super::{
     TASKS,
     body::body,
+    held::put_handle,
     operation,
-    ops::{FRUGAL, Kind, Manner},
-    perform::put_handle,
+    ops::{FRUGAL, SpawnMode, TaskKind},
     request,
     script::{CHILDREN, Script},
     task::{fail, marked},
-    world::{World, storage},
+    world::{ExecutorWorld, storage},
 };
 
 /// A spawn.
 #[derive(Clone, Copy)]
 pub(super) struct Order {
     /// What the task runs on.
-    pub(super) kind: Kind,
+    pub(super) kind: TaskKind,
     /// The task's body.
     pub(super) script: Script,
     /// Whether the spawner gets a cancel handle.
@@ -36,7 +36,7 @@ pub(super) struct Order {
 }
 
 /// Spawns a task, if there is room for one.
-pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
+pub(super) fn spawn(world: &ExecutorWorld, order: Order) -> Option<()> {
     let task = world.count.get();
     if task >= TASKS {
         return None;
@@ -49,7 +49,7 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
     record.maybe_asked.set(world.asking.get() > 0);
     let closed = world.closed.get();
     let storage = match kind {
-        Kind::Dpc(Manner::InPlace(number)) => Some(&world.used[usize::from(number)]),
+        TaskKind::Dpc(SpawnMode::InPlace(number)) => Some(&world.used[usize::from(number)]),
         _ => None,
     };
     if let Some(used) = storage {
@@ -59,13 +59,13 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
     marked(MarkKind::Spawn, task, "");
     let spawned = if order.irp {
         request::serve(world, task)?
-    } else if order.operation || kind == Kind::Dpc(Manner::Operation) {
-        operation::begin(world, task, order.cancellable)
+    } else if order.operation || kind == TaskKind::Dpc(SpawnMode::Operation) {
+        operation::begin(world, task, order.cancellable, body(task, script))
     } else {
         launch(world, task, order.cancellable, body(task, script))
     };
     record.spawning.set(None);
-    let homeless = !matches!(kind, Kind::Dpc(_)) && device(world, kind).is_null();
+    let homeless = !matches!(kind, TaskKind::Dpc(_)) && world.device(kind).is_null();
     match spawned {
         Ok(handle) => {
             if record.refused.get() {
@@ -74,7 +74,7 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
             if closed {
                 fail("C18", task, "its spawn succeeds, but the tracker is closed");
             }
-            if homeless || matches!(kind, Kind::Dpc(Manner::Wrong(_))) {
+            if homeless || matches!(kind, TaskKind::Dpc(SpawnMode::Wrong(_))) {
                 fail("status", task, "its spawn succeeds, but the device is null or the options are wrong");
             }
             record.spawned.set(true);
@@ -94,7 +94,7 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
 }
 
 /// Checks that a failed spawn answers a status that fits its reason and has dropped its body.
-fn refused(world: &World, task: usize, homeless: bool, crowded: bool, status: NTSTATUS) {
+fn refused(world: &ExecutorWorld, task: usize, homeless: bool, crowded: bool, status: NTSTATUS) {
     let record = world.task(task);
     if record.polls.get() > 0 || record.drops.get() != 1 || !record.refused.get() {
         let (polls, drops) = (record.polls.get(), record.drops.get());
@@ -109,7 +109,9 @@ fn refused(world: &World, task: usize, homeless: bool, crowded: bool, status: NT
     let right = match status {
         // The executor checks memory first, then the device, then the tracker.
         NTSTATUS::INSUFFICIENT_RESOURCES => world.starved.get() || crowded,
-        NTSTATUS::INVALID_PARAMETER => homeless || matches!(record.kind.get(), Kind::Dpc(Manner::Wrong(_))),
+        NTSTATUS::INVALID_PARAMETER => {
+            homeless || matches!(record.kind.get(), TaskKind::Dpc(SpawnMode::Wrong(_)))
+        }
         NTSTATUS::DELETE_PENDING => world.closing.get() && !homeless,
         _ => false,
     };
@@ -118,44 +120,36 @@ fn refused(world: &World, task: usize, homeless: bool, crowded: bool, status: NT
     }
 }
 
-/// The device that a task of this kind is spawned for. Null if there is none.
-pub(super) fn device(world: &World, kind: Kind) -> PDEVICE_OBJECT {
-    match kind {
-        Kind::WorkItem(Some(number)) | Kind::Moving(Some(number)) => world.devices[usize::from(number)].get(),
-        _ => core::ptr::null_mut(),
-    }
-}
-
-fn options(processors: usize, manner: Manner) -> DpcOptions {
+fn options(processors: usize, manner: SpawnMode) -> DpcOptions {
     let options = DpcOptions::new();
     match manner {
-        Manner::Plain | Manner::Operation | Manner::InPlace(_) => options,
-        Manner::Important(importance) => {
+        SpawnMode::Plain | SpawnMode::Operation | SpawnMode::InPlace(_) => options,
+        SpawnMode::Important(importance) => {
             let all = [Importance::Low, Importance::Medium, Importance::High, Importance::MediumHigh];
             options.importance(all[usize::from(importance)])
         }
-        Manner::Pinned(number) => options.processor(0, (usize::from(number) % processors) as u8),
-        Manner::Frugal(polls) => options.poll_budget(polls.into()).time_budget(FRUGAL),
-        Manner::Wrong(0) => options.poll_budget(0),
-        Manner::Wrong(1) => options.time_budget(Duration::MAX),
-        Manner::Wrong(2) => options.processor(0, 63),
+        SpawnMode::Pinned(number) => options.processor(0, (usize::from(number) % processors) as u8),
+        SpawnMode::Frugal(polls) => options.poll_budget(polls.into()).time_budget(FRUGAL),
+        SpawnMode::Wrong(0) => options.poll_budget(0),
+        SpawnMode::Wrong(1) => options.time_budget(Duration::MAX),
+        SpawnMode::Wrong(2) => options.processor(0, 63),
         // The tag is the allocator's.
-        Manner::Wrong(_) => options,
+        SpawnMode::Wrong(_) => options,
     }
 }
 
 /// The pool of a task's block.
-fn pool(manner: Manner) -> PoolAllocator {
+fn pool(manner: SpawnMode) -> PoolAllocator {
     PoolAllocator::with_tag(match manner {
-        Manner::Important(_) => *b"Fuzz",
-        Manner::Wrong(wrong) if wrong > 2 => [0; 4],
+        SpawnMode::Important(_) => *b"Fuzz",
+        SpawnMode::Wrong(wrong) if wrong > 2 => [0; 4],
         _ => *b"Ntcm",
     })
 }
 
 /// Spawns a body, or a future that serves an IRP with it, on the executor.
 pub(super) fn launch<F>(
-    world: &World,
+    world: &ExecutorWorld,
     task: usize,
     cancellable: bool,
     body: F,
@@ -164,24 +158,28 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let (kind, processors) = (world.task(task).kind.get(), world.processors.get());
-    let device = device(world, kind);
+    let device = world.device(kind);
     let kept = |handle| cancellable.then_some(handle);
     match (kind, cancellable) {
-        (Kind::Dpc(Manner::Plain | Manner::Operation), false) => spawn_dpc_task(body).map(|()| None),
-        (Kind::Dpc(Manner::Plain | Manner::Operation), true) => spawn_dpc_task_cancellable(body).map(Some),
-        (Kind::Dpc(Manner::InPlace(number)), _) => {
+        (TaskKind::Dpc(SpawnMode::Plain | SpawnMode::Operation), false) => {
+            spawn_dpc_task(body).map(|()| None)
+        }
+        (TaskKind::Dpc(SpawnMode::Plain | SpawnMode::Operation), true) => {
+            spawn_dpc_task_cancellable(body).map(Some)
+        }
+        (TaskKind::Dpc(SpawnMode::InPlace(number)), _) => {
             TaskBuilder::new().allocator(storage(number.into())).spawn(body).map(Some)
         }
-        (Kind::Dpc(manner), _) => {
+        (TaskKind::Dpc(manner), _) => {
             let builder = TaskBuilder::new().on(options(processors, manner)).allocator(pool(manner));
             builder.spawn(body).map(kept)
         }
-        (Kind::WorkItem(_), _) => {
+        (TaskKind::WorkItem(_), _) => {
             // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
             let placement = unsafe { OnWorkItems::of(device) };
             TaskBuilder::new().on(placement).spawn(body).map(kept)
         }
-        (Kind::Moving(_), _) => {
+        (TaskKind::Moving(_), _) => {
             // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
             let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
             TaskBuilder::new().on(placement).spawn(body).map(Some)
@@ -190,12 +188,12 @@ where
 }
 
 /// Spawns a task from a body.
-pub(super) fn child(world: &World, parent: usize, number: u8) {
+pub(super) fn child(world: &ExecutorWorld, parent: usize, number: u8) {
     let (on_work_item, script) = CHILDREN[usize::from(number) % CHILDREN.len()];
     let device = match world.task(parent).kind.get() {
-        Kind::WorkItem(device) | Kind::Moving(device) => device,
-        Kind::Dpc(_) => Some(0),
+        TaskKind::WorkItem(device) | TaskKind::Moving(device) => device,
+        TaskKind::Dpc(_) => Some(0),
     };
-    let kind = if on_work_item { Kind::WorkItem(device) } else { Kind::Dpc(Manner::Plain) };
+    let kind = if on_work_item { TaskKind::WorkItem(device) } else { TaskKind::Dpc(SpawnMode::Plain) };
     spawn(world, Order { kind, script, cancellable: number & 1 == 1, irp: false, operation: false });
 }

@@ -6,7 +6,7 @@ use ntcom_exec::DEFAULT_POLL_BUDGET;
 use ntsim::trace::{Mark, MarkKind};
 
 use super::{
-    ops::{Kind, Manner},
+    ops::{SpawnMode, TaskKind},
     script::{Script, Shape},
 };
 
@@ -34,7 +34,7 @@ pub enum Waiting {
 /// A task from the harness's view.
 pub struct Task {
     /// What the task runs on.
-    pub kind: Cell<Kind>,
+    pub kind: Cell<TaskKind>,
     /// The task's script.
     pub script: Cell<Script>,
     /// The IRQL at which it was passed to a spawn that has not returned.
@@ -92,7 +92,7 @@ const NOTHING: Script = Script { shape: Shape::Plain, steps: [0; super::script::
 impl Task {
     pub(super) const fn new() -> Self {
         Self {
-            kind: Cell::new(Kind::Dpc(Manner::Plain)),
+            kind: Cell::new(TaskKind::Dpc(SpawnMode::Plain)),
             script: Cell::new(NOTHING),
             spawning: Cell::new(None),
             spawned: Cell::new(false),
@@ -164,13 +164,13 @@ impl Task {
 
     /// Whether it runs on DPCs only.
     pub fn is_on_dpcs(&self) -> bool {
-        matches!(self.kind.get(), Kind::Dpc(_))
+        matches!(self.kind.get(), TaskKind::Dpc(_))
     }
 
     /// The number of polls that it may have in one run.
     pub fn budget(&self) -> u32 {
         match self.kind.get() {
-            Kind::Dpc(Manner::Frugal(polls)) => polls.into(),
+            TaskKind::Dpc(SpawnMode::Frugal(polls)) => polls.into(),
             _ => DEFAULT_POLL_BUDGET.get(),
         }
     }
@@ -187,7 +187,7 @@ impl Task {
             | u32::from(self.spawning.get().is_some()) << 8
             | u32::from(self.handles.get() > 0) << 9
             | (self.script.get().shape as u32) << 10
-            | u32::from(matches!(self.kind.get(), Kind::Moving(_))) << 13
+            | u32::from(matches!(self.kind.get(), TaskKind::Moving(_))) << 13
             | u32::from(self.serves.get()) << 14
     }
 }

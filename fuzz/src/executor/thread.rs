@@ -7,7 +7,7 @@ use ntsim::{
     types::{_KWAIT_REASON, _MODE, FILE_DEVICE_UNKNOWN, PDEVICE_OBJECT, PVOID, STATUS_SUCCESS},
 };
 
-use super::world::World;
+use super::world::ExecutorWorld;
 
 /// The current thread.
 pub(super) fn current() -> usize {
@@ -61,9 +61,7 @@ impl Thread {
 
 /// Creates the driver's devices. The driver holds a reference to each, so that it may delete a
 /// device and still spawn for it.
-pub(super) fn make_devices(world: &World) {
-    super::request::install();
-    super::world::init_events();
+pub(super) fn make_devices(world: &ExecutorWorld) {
     for place in &world.devices {
         let (driver, mut device): (_, PDEVICE_OBJECT) = (ntsim::driver_object(), null_mut());
         // SAFETY: the arguments are valid.
@@ -78,7 +76,7 @@ pub(super) fn make_devices(world: &World) {
 }
 
 /// Deletes a device, once. IRQL: PASSIVE_LEVEL.
-pub(super) fn delete_device(world: &World, number: usize) -> Option<()> {
+pub(super) fn delete_device(world: &ExecutorWorld, number: usize) -> Option<()> {
     let device = world.devices[number].get();
     if device.is_null() || world.deleted[number].replace(true) {
         return None;
@@ -90,7 +88,7 @@ pub(super) fn delete_device(world: &World, number: usize) -> Option<()> {
 
 /// Deletes the remaining devices and gives up the driver's references. The kernel then reports a
 /// reference that is missing or leaked.
-pub(super) fn delete_devices(world: &World) {
+pub(super) fn delete_devices(world: &ExecutorWorld) {
     for (number, place) in world.devices.iter().enumerate() {
         delete_device(world, number);
         let device = place.replace(null_mut());
@@ -102,7 +100,7 @@ pub(super) fn delete_devices(world: &World) {
 }
 
 /// Raises the IRQL to DISPATCH_LEVEL, if the actor is not there already.
-pub(super) fn raise(world: &World, actor: usize) {
+pub(super) fn raise(world: &ExecutorWorld, actor: usize) {
     let raised = &world.raised[actor];
     if raised.get().is_none() {
         // SAFETY: the actor's program is at PASSIVE_LEVEL, which is below DISPATCH_LEVEL.
@@ -111,7 +109,7 @@ pub(super) fn raise(world: &World, actor: usize) {
 }
 
 /// Lowers the IRQL to its level before the raise.
-pub(super) fn lower(world: &World, actor: usize) {
+pub(super) fn lower(world: &ExecutorWorld, actor: usize) {
     if let Some(irql) = world.raised[actor].take() {
         // SAFETY: `irql` is the IRQL that `KeRaiseIrqlToDpcLevel` returned.
         unsafe { ddi::KeLowerIrql(irql) };

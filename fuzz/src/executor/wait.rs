@@ -3,7 +3,7 @@
 use core::{
     future::{Future, IntoFuture},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -15,10 +15,10 @@ use ntcom_exec::{
 
 use super::{
     operation,
-    ops::Kind,
-    script::{AWAY, Shape, Span, Step, TICK},
+    ops::TaskKind,
+    script::{PASSIVE_STEPS, Shape, Span, TICK, TaskStep},
     task::{Waiting, fail},
-    world::{self, World, event, put, signal},
+    world::{self, ExecutorWorld, Token, event, put, signal},
 };
 
 /// The state of a step that has begun.
@@ -31,31 +31,31 @@ pub(super) enum Inside {
     Gate(GateWait),
     /// A signal.
     Signal(SignalWait),
-    /// A timer, with the moment for which it is set.
-    Sleep(Sleep, Moment),
+    /// A timer, with the deadline for which it is set.
+    Sleep(Sleep, Deadline),
     /// A gate for a limited time.
-    Timeout(Timeout<GateWait>, Moment),
+    Timeout(Timeout<GateWait>, Deadline),
     /// An event for a limited time.
-    Event(Timeout<EventWait>, Moment),
+    Event(Timeout<EventWait>, Deadline),
     /// An interval with its start, the number of ticks that are over, and the number that are left.
-    Interval(Interval, Moment, u64, u8),
+    Interval(Interval, Deadline, u64, u8),
     /// A value.
     Receive(Receiver<Token>),
     /// The end of an operation, for a limited time. A task may wait for its own operation. Several
     /// tasks may wait for one operation, and some of them poll it by a timer.
-    Operation(Pin<Box<Timeout<OperationFuture<u32>>>>, usize, Moment),
+    Operation(Pin<Box<Timeout<OperationFuture<u32>>>>, usize, Deadline),
     /// Something at PASSIVE_LEVEL.
-    Passive(Passive<Away>),
+    Passive(Passive<PassiveStep>),
 }
 
 /// The time of a request, and the span after which it is to end.
 #[derive(Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct Deadline {
     asked: Instant,
     span: Span,
 }
 
-impl Moment {
+impl Deadline {
     fn new(span: Span) -> Self {
         Self { asked: Instant::now(), span }
     }
@@ -67,25 +67,6 @@ impl Moment {
             return false;
         };
         Instant::now().duration_since(self.asked) >= all
-    }
-}
-
-/// A value that is sent. The world counts them.
-#[derive(Debug)]
-pub struct Token(());
-
-impl Token {
-    /// Creates a value.
-    #[must_use]
-    pub fn new(world: &World) -> Self {
-        world.tokens.set(world.tokens.get() + 1);
-        Self(())
-    }
-}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        world::with(|world| world.tokens.set(world.tokens.get() - 1));
     }
 }
 
@@ -115,7 +96,7 @@ impl Future for GateWait {
 struct Claim(u8);
 
 impl Claim {
-    fn new(world: &World, number: u8, task: usize) -> Option<Self> {
+    fn new(world: &ExecutorWorld, number: u8, task: usize) -> Option<Self> {
         let claim = &world.claims[usize::from(number)];
         if claim.get().is_some() {
             return None;
@@ -138,14 +119,14 @@ pub(super) struct SignalWait {
 }
 
 /// A step that is done at PASSIVE_LEVEL.
-pub(super) struct Away {
+pub(super) struct PassiveStep {
     task: usize,
-    step: Step,
+    step: TaskStep,
     polled: bool,
     inside: Option<Box<Inside>>,
 }
 
-impl Away {
+impl PassiveStep {
     fn check(&self, what: &str) {
         if ntsim::irql() != 0 || ntsim::in_dpc() {
             let irql = ntsim::irql();
@@ -160,7 +141,7 @@ impl Away {
     }
 }
 
-impl Future for Away {
+impl Future for PassiveStep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -179,7 +160,7 @@ impl Future for Away {
     }
 }
 
-impl Drop for Away {
+impl Drop for PassiveStep {
     fn drop(&mut self) {
         if self.polled {
             self.check("dropped");
@@ -191,56 +172,56 @@ impl Drop for Away {
 const PATIENCE: Span = Span::new(5);
 
 /// Begins a step and returns its state. `None` if it does not wait.
-pub(super) fn begin(world: &World, task: usize, step: Step) -> Option<Inside> {
+pub(super) fn begin(world: &ExecutorWorld, task: usize, step: TaskStep) -> Option<Inside> {
     let over = world.all_open.get();
     match step {
-        Step::Yield(times) => Some(Inside::Yields(times + 1)),
-        Step::Await(gate) => Some(Inside::Gate(GateWait { gate, task })),
-        Step::Passive(number) => {
-            let step = AWAY[usize::from(number) % AWAY.len()];
-            Some(Inside::Passive(passive(Away { task, step, polled: false, inside: None })))
+        TaskStep::Yield(times) => Some(Inside::Yields(times + 1)),
+        TaskStep::Await(gate) => Some(Inside::Gate(GateWait { gate, task })),
+        TaskStep::Passive(number) => {
+            let step = PASSIVE_STEPS[usize::from(number) % PASSIVE_STEPS.len()];
+            Some(Inside::Passive(passive(PassiveStep { task, step, polled: false, inside: None })))
         }
-        Step::Signal(_) | Step::Receive if over => None,
-        Step::Operation(n) => {
+        TaskStep::Signal(_) | TaskStep::Receive if over => None,
+        TaskStep::Operation(n) => {
             let (of, operation) = operation::nth(world, n)?;
-            let moment = Moment::new(PATIENCE);
+            let deadline = Deadline::new(PATIENCE);
             let limited = timeout(PATIENCE.duration(), operation.into_future());
-            Some(Inside::Operation(Box::pin(limited), of, moment))
+            Some(Inside::Operation(Box::pin(limited), of, deadline))
         }
-        Step::Signal(number) => {
+        TaskStep::Signal(number) => {
             let claim = Claim::new(world, number, task)?;
             Some(Inside::Signal(SignalWait { wait: signal(number.into()).wait(), _claim: claim }))
         }
-        Step::Sleep(span) => {
-            let moment = Moment::new(span);
-            Some(Inside::Sleep(sleep(span.duration()), moment))
+        TaskStep::Sleep(span) => {
+            let deadline = Deadline::new(span);
+            Some(Inside::Sleep(sleep(span.duration()), deadline))
         }
-        Step::SleepTolerant(span) => {
-            let moment = Moment::new(span);
+        TaskStep::SleepTolerant(span) => {
+            let deadline = Deadline::new(span);
             let tolerance = Duration::from_millis(10);
-            Some(Inside::Sleep(sleep(span.duration()).with_tolerance(tolerance), moment))
+            Some(Inside::Sleep(sleep(span.duration()).with_tolerance(tolerance), deadline))
         }
-        Step::SleepUntil(span) => {
-            let moment = Moment::new(span);
-            let deadline = moment.asked.checked_add(span.duration())?;
-            Some(Inside::Sleep(sleep_until(deadline), moment))
+        TaskStep::SleepUntil(span) => {
+            let deadline = Deadline::new(span);
+            let instant = deadline.asked.checked_add(span.duration())?;
+            Some(Inside::Sleep(sleep_until(instant), deadline))
         }
-        Step::Timeout(span) => {
-            let moment = Moment::new(span);
-            Some(Inside::Timeout(timeout(span.duration(), GateWait { gate: 0, task }), moment))
+        TaskStep::Timeout(span) => {
+            let deadline = Deadline::new(span);
+            Some(Inside::Timeout(timeout(span.duration(), GateWait { gate: 0, task }), deadline))
         }
-        Step::Event(number) => {
-            let moment = Moment::new(PATIENCE);
+        TaskStep::Event(number) => {
+            let deadline = Deadline::new(PATIENCE);
             let period = [Duration::ZERO, TICK, TICK * 2][usize::from(number) % 3];
             // SAFETY: the event is a static of the driver, which `init_events` has initialised.
             let wait = unsafe { wait_for_event(event(number.into()), period) };
-            Some(Inside::Event(timeout(PATIENCE.duration(), wait), moment))
+            Some(Inside::Event(timeout(PATIENCE.duration(), wait), deadline))
         }
-        Step::Interval(span) => {
-            let moment = Moment::new(span);
-            Some(Inside::Interval(interval(span.duration()), moment, 0, 2))
+        TaskStep::Interval(span) => {
+            let deadline = Deadline::new(span);
+            Some(Inside::Interval(interval(span.duration()), deadline, 0, 2))
         }
-        Step::Receive => match oneshot() {
+        TaskStep::Receive => match oneshot() {
             // No task or actor would send any more.
             Ok(_) if world.all_open.get() => None,
             Ok((sender, receiver)) => {
@@ -258,7 +239,7 @@ pub(super) fn begin(world: &World, task: usize, step: Step) -> Option<Inside> {
 
 /// Polls a step once. Returns `Ok` if the step is over, or the reason for Pending.
 pub(super) fn poll(
-    world: &World,
+    world: &ExecutorWorld,
     task: usize,
     inside: &mut Inside,
     context: &mut Context<'_>,
@@ -273,28 +254,28 @@ pub(super) fn poll(
         }
         Inside::Gate(wait) => ready(Pin::new(wait).poll(context), Waiting::Gate),
         Inside::Signal(wait) => ready(Pin::new(&mut wait.wait).poll(context), Waiting::Signal),
-        Inside::Sleep(sleep, moment) => {
+        Inside::Sleep(sleep, deadline) => {
             let slept = ready(Pin::new(sleep).poll(context), Waiting::Timer)?;
-            after_sleep(world, task, slept, *moment);
+            after_sleep(world, task, slept, *deadline);
             Ok(())
         }
-        Inside::Timeout(timeout, moment) => {
+        Inside::Timeout(timeout, deadline) => {
             match ready(Pin::new(timeout).poll(context), Waiting::Gate)? {
                 Ok(()) => {}
-                Err(NTSTATUS::IO_TIMEOUT) => after_sleep(world, task, Ok(()), *moment),
+                Err(NTSTATUS::IO_TIMEOUT) => after_sleep(world, task, Ok(()), *deadline),
                 Err(status) => out_of_memory(world, task, "a timeout", status),
             }
             Ok(())
         }
-        Inside::Event(timeout, moment) => {
+        Inside::Event(timeout, deadline) => {
             match ready(Pin::new(timeout).poll(context), Waiting::Timer)? {
                 Ok(Ok(()) | Err(NTSTATUS::INVALID_PARAMETER)) => {}
-                Err(NTSTATUS::IO_TIMEOUT) => after_sleep(world, task, Ok(()), *moment),
-                Err(status) | Ok(Err(status)) => after_sleep(world, task, Err(status), *moment),
+                Err(NTSTATUS::IO_TIMEOUT) => after_sleep(world, task, Ok(()), *deadline),
+                Err(status) | Ok(Err(status)) => after_sleep(world, task, Err(status), *deadline),
             }
             Ok(())
         }
-        Inside::Interval(interval, moment, over, left) => {
+        Inside::Interval(interval, deadline, over, left) => {
             while *left > 0 {
                 *left -= 1;
                 let tick = Pin::new(&mut interval.tick()).poll(context);
@@ -305,12 +286,12 @@ pub(super) fn poll(
                     }
                     Poll::Ready(Ok(missed)) => {
                         *over += missed + 1;
-                        if !moment.is_over(*over) {
-                            fail("time", task, &format!("tick {over} of {:?} came early", moment.span));
+                        if !deadline.is_over(*over) {
+                            fail("time", task, &format!("tick {over} of {:?} came early", deadline.span));
                         }
                     }
                     Poll::Ready(Err(status)) => {
-                        let span = moment.span.duration();
+                        let span = deadline.span.duration();
                         let none = span.is_zero() || span == Duration::MAX;
                         if !(none && status == NTSTATUS::INVALID_PARAMETER) {
                             out_of_memory(world, task, "interval", status);
@@ -321,12 +302,12 @@ pub(super) fn poll(
             }
             Ok(())
         }
-        Inside::Operation(operation, of, moment) => {
+        Inside::Operation(operation, of, deadline) => {
             match ready(operation.as_mut().poll(context), Waiting::Timer)? {
                 Ok(Err(NTSTATUS::INSUFFICIENT_RESOURCES)) if world.starved.get() => {}
                 Ok(ended) => operation::check(world, *of, ended),
-                Err(NTSTATUS::IO_TIMEOUT) => after_sleep(world, task, Ok(()), *moment),
-                Err(status) => after_sleep(world, task, Err(status), *moment),
+                Err(NTSTATUS::IO_TIMEOUT) => after_sleep(world, task, Ok(()), *deadline),
+                Err(status) => after_sleep(world, task, Err(status), *deadline),
             }
             Ok(())
         }
@@ -355,23 +336,23 @@ fn ready<T>(polled: Poll<T>, waiting: Waiting) -> Result<T, Waiting> {
 }
 
 /// Checks the end of a task's timer. It must not be early, or must have the right error.
-fn after_sleep(world: &World, task: usize, slept: Result<(), NTSTATUS>, moment: Moment) {
-    let endless = moment.span.duration() == Duration::MAX;
+fn after_sleep(world: &ExecutorWorld, task: usize, slept: Result<(), NTSTATUS>, deadline: Deadline) {
+    let endless = deadline.span.duration() == Duration::MAX;
     match slept {
-        Ok(()) if moment.is_over(1) && !endless => {}
-        Ok(()) => fail("time", task, &format!("a timer of {:?} came early", moment.span)),
+        Ok(()) if deadline.is_over(1) && !endless => {}
+        Ok(()) => fail("time", task, &format!("a timer of {:?} came early", deadline.span)),
         Err(NTSTATUS::INVALID_PARAMETER) if endless => {}
         Err(status) => out_of_memory(world, task, "a timer", status),
     }
 }
 
 /// Checks the return of a task from PASSIVE_LEVEL. A task that cannot go there gets an error.
-fn after_passive(world: &World, task: usize, passed: Result<(), NTSTATUS>) {
+fn after_passive(world: &ExecutorWorld, task: usize, passed: Result<(), NTSTATUS>) {
     let record = world.task(task);
     let irql = match (record.kind.get(), passed) {
-        (Kind::Dpc(_), Err(NTSTATUS::NOT_SUPPORTED)) => 2,
-        (Kind::WorkItem(_), Ok(())) => 0,
-        (Kind::Moving(_), Ok(())) => 2,
+        (TaskKind::Dpc(_), Err(NTSTATUS::NOT_SUPPORTED)) => 2,
+        (TaskKind::WorkItem(_), Ok(())) => 0,
+        (TaskKind::Moving(_), Ok(())) => 2,
         _ => fail("status", task, &format!("`passive` answers {passed:?}")),
     };
     // If several parts are polled in turn, another part may keep the task there.
@@ -382,7 +363,7 @@ fn after_passive(world: &World, task: usize, passed: Result<(), NTSTATUS>) {
 }
 
 /// Checks that an error says that memory is short, and that memory may be short.
-fn out_of_memory(world: &World, task: usize, what: &str, status: NTSTATUS) {
+fn out_of_memory(world: &ExecutorWorld, task: usize, what: &str, status: NTSTATUS) {
     if status != NTSTATUS::INSUFFICIENT_RESOURCES || !world.starved.get() {
         fail("status", task, &format!("{what} answers {status}"));
     }
@@ -394,7 +375,12 @@ pub(super) fn timer(span: Span) -> Sleep {
 }
 
 /// Polls a timer once, in its task or in another one. Returns whether it is over.
-pub(super) fn poll_timer(world: &World, task: usize, timer: &mut Sleep, context: &mut Context<'_>) -> bool {
+pub(super) fn poll_timer(
+    world: &ExecutorWorld,
+    task: usize,
+    timer: &mut Sleep,
+    context: &mut Context<'_>,
+) -> bool {
     match Pin::new(timer).poll(context) {
         Poll::Pending => false,
         Poll::Ready(Ok(()) | Err(NTSTATUS::INVALID_PARAMETER)) => true,
@@ -405,4 +391,9 @@ pub(super) fn poll_timer(world: &World, task: usize, timer: &mut Sleep, context:
             true
         }
     }
+}
+
+/// A context with a waker that does nothing, for polls outside of a task.
+pub(super) fn no_waker() -> Context<'static> {
+    Context::from_waker(Waker::noop())
 }

@@ -19,9 +19,9 @@ use ntsim::{
 
 use super::{
     ACTORS, DEVICES, STORAGES, TASKS,
+    ops::TaskKind,
     script::{EVENTS, GATES, SIGNALS},
     task::{Task, marked},
-    wait::Token,
 };
 
 /// The largest number of wakers, handles, timers and senders, of each.
@@ -30,7 +30,7 @@ pub const HELD: usize = 12;
 pub const PROCESSORS: usize = 4;
 
 /// A shelf of objects that actors and bodies keep, each with its task.
-pub type Shelf<T> = RefCell<Vec<(usize, T)>>;
+pub type HeldList<T> = RefCell<Vec<(usize, T)>>;
 
 /// A gate, which lets one Await pass each time it is opened.
 #[derive(Default)]
@@ -52,8 +52,27 @@ pub struct Statics {
 /// The driver's own memory for a task.
 pub type Storage = TaskStorage<2048>;
 
+/// A value that is sent. The world counts them.
+#[derive(Debug)]
+pub struct Token(());
+
+impl Token {
+    /// Creates a value.
+    #[must_use]
+    pub fn new(world: &ExecutorWorld) -> Self {
+        world.tokens.set(world.tokens.get() + 1);
+        Self(())
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        with(|world| world.tokens.set(world.tokens.get() - 1));
+    }
+}
+
 /// The state of a run.
-pub struct World {
+pub struct ExecutorWorld {
     /// The tasks, in the order of their spawns.
     pub tasks: [Task; TASKS],
     /// The number of tasks.
@@ -65,17 +84,17 @@ pub struct World {
     /// Whether waits for gates, signals and values end at once, as at the end of a run.
     pub all_open: Cell<bool>,
     /// Wakers that actors and bodies wake or drop.
-    pub stash: Shelf<Waker>,
+    pub stash: HeldList<Waker>,
     /// Cancel handles.
-    pub handles: Shelf<CancelHandle>,
+    pub handles: HeldList<CancelHandle>,
     /// Timers that bodies have given away.
-    pub timers: Shelf<Sleep>,
+    pub timers: HeldList<Sleep>,
     /// Senders, with the tasks that wait for their values.
-    pub senders: Shelf<Sender<Token>>,
+    pub senders: HeldList<Sender<Token>>,
     /// Operations, with their tasks.
-    pub operations: Shelf<AsyncOperation<u32>>,
+    pub operations: HeldList<AsyncOperation<u32>>,
     /// IRPs that tasks serve. They stay until the end.
-    pub irps: Shelf<PIRP>,
+    pub irps: HeldList<PIRP>,
     /// Values that have been made and not been dropped.
     pub tokens: Cell<i32>,
     /// The driver's devices.
@@ -113,7 +132,7 @@ pub struct World {
     pub live: Cell<u64>,
 }
 
-impl World {
+impl ExecutorWorld {
     const fn new() -> Self {
         Self {
             tasks: [const { Task::new() }; TASKS],
@@ -198,6 +217,16 @@ impl World {
         (0..self.count.get()).filter(|task| self.tasks[*task].is_unfinished())
     }
 
+    /// The device that a task of this kind is spawned for. Null if there is none.
+    pub(super) fn device(&self, kind: TaskKind) -> PDEVICE_OBJECT {
+        match kind {
+            TaskKind::WorkItem(Some(number)) | TaskKind::Moving(Some(number)) => {
+                self.devices[usize::from(number)].get()
+            }
+            _ => core::ptr::null_mut(),
+        }
+    }
+
     /// Tries to pass an Await. True if it passes.
     #[must_use]
     pub fn pass_gate(&self, gate: usize) -> bool {
@@ -279,7 +308,7 @@ pub fn storage(number: usize) -> &'static Storage {
 }
 
 /// Puts an object onto a shelf. Drops it if there is no room.
-pub fn put<T>(shelf: &Shelf<T>, task: usize, thing: T) {
+pub fn put<T>(shelf: &HeldList<T>, task: usize, thing: T) {
     let mut things = shelf.borrow_mut();
     if things.len() < HELD {
         things.push((task, thing));
@@ -291,7 +320,7 @@ pub fn put<T>(shelf: &Shelf<T>, task: usize, thing: T) {
 
 /// Takes the n-th object from a shelf, modulo their number.
 #[must_use]
-pub fn take<T>(shelf: &Shelf<T>, n: u8) -> Option<(usize, T)> {
+pub fn take<T>(shelf: &HeldList<T>, n: u8) -> Option<(usize, T)> {
     let mut things = shelf.borrow_mut();
     let index = usize::from(n).checked_rem(things.len())?;
     Some(things.remove(index))
@@ -302,10 +331,10 @@ pub(super) fn leak<T>(value: T) {
 }
 
 thread_local! {
-    static WORLD: World = const { World::new() };
+    static WORLD: ExecutorWorld = const { ExecutorWorld::new() };
 }
 
 /// Calls `f` with this thread's world.
-pub fn with<R>(f: impl FnOnce(&World) -> R) -> R {
+pub fn with<R>(f: impl FnOnce(&ExecutorWorld) -> R) -> R {
     WORLD.with(f)
 }

@@ -11,18 +11,20 @@ use std::sync::Arc;
 use ntcom::{ComRc, IUnknownRaw, NTSTATUS};
 
 use super::{
-    expect::{Awaited, Gift, Talk, Way},
+    expect::Replies,
+    held::{Held, Received, take},
     hostile::Hostile,
-    input::{How, Op, Slot, Step},
-    kind::{Got, Held, Kind},
-    slots::call_back,
+    input::{ForeignStep, How, Op, Slot},
+    kind::ForeignKind,
+    reply::{Awaited, Gift, Reply, Way},
+    slots::{CONTROL, OPERATION, call_back},
     thing::IThingRaw,
-    world::{self, FUTURES, Future, Given, OBJECTS, TASKS, THINGS, World},
+    world::{self, FUTURES, ForeignWorld, Future, Given, OBJECTS, TASKS, THINGS},
 };
-use crate::{coverage, perform::TWO_TICKS};
+use crate::{harness::coverage, operations::perform::TWO_TICKS};
 
 /// Does one step.
-pub(crate) fn perform(world: &World, step: &Step) {
+pub(crate) fn perform(world: &ForeignWorld, step: &ForeignStep) {
     world.steps.set(world.steps.get() + 1);
     ntsim::note(|| step.to_string());
     if try_perform(world, step).is_some() {
@@ -31,12 +33,12 @@ pub(crate) fn perform(world: &World, step: &Step) {
 }
 
 /// Does a step. `None` if there is nothing to do it to.
-fn try_perform(world: &World, step: &Step) -> Option<()> {
+fn try_perform(world: &ForeignWorld, step: &ForeignStep) -> Option<()> {
     let target = usize::from(step.target);
     match step.op {
         Op::New(kind) => new(world, kind),
         Op::Answer(slot, answer) => {
-            object(world, target)?.has_in_mind(slot, answer);
+            object(world, target)?.queue_answer(slot, answer);
             Some(())
         }
         Op::Become(state) => {
@@ -44,19 +46,19 @@ fn try_perform(world: &World, step: &Step) -> Option<()> {
             Some(())
         }
         Op::Holes(table, mask) => {
-            object(world, target)?.open_holes(table, mask);
+            object(world, target)?.remove_slots(table, mask);
             Some(())
         }
         Op::Vanish(table) => {
-            object(world, target)?.vanish(table);
+            object(world, target)?.remove_table(table);
             Some(())
         }
         Op::Headless(slot) => {
-            object(world, target)?.behead(slot);
+            object(world, target)?.remove_slot(slot);
             Some(())
         }
-        Op::Spoil(flaw) => {
-            spoilable(world, target)?.thing.has(flaw);
+        Op::Spoil(defect) => {
+            spoilable(world, target)?.thing.has(defect);
             Some(())
         }
         Op::CallBack { which, status, twice } => {
@@ -76,19 +78,19 @@ fn try_perform(world: &World, step: &Step) -> Option<()> {
             calls_back(world, Given { context, ..given }, 1);
             Some(())
         }
-        Op::Status => on(world, target, &step.op, |o| o.status(), |talk| talk.status()),
+        Op::Status => on(world, target, &step.op, |o| o.status(), |replies| replies.status()),
         Op::Result => {
-            on(world, target, &step.op, |o| o.result().map(|got| keep(world, got)), |talk| talk.value())
+            on(world, target, &step.op, |o| o.result().map(|got| keep(world, got)), |replies| replies.value())
         }
-        Op::Error => on(world, target, &step.op, |o| o.error(), |talk| talk.error()),
-        Op::Cancel => on(world, target, &step.op, |o| o.cancel(), |talk| talk.cancel()),
+        Op::Error => on(world, target, &step.op, |o| o.error(), |replies| replies.error()),
+        Op::Cancel => on(world, target, &step.op, |o| o.cancel(), |replies| replies.cancel()),
         Op::Wait(limit) => {
             let limit = (limit < 200).then(|| Duration::from_millis(limit.into()));
-            on(world, target, &step.op, |o| o.wait(limit), |talk| talk.wait(limit))
+            on(world, target, &step.op, |o| o.wait(limit), |replies| replies.wait(limit))
         }
-        Op::Size => on(world, target, &step.op, |o| o.size(), |talk| talk.size()),
-        Op::Unknown => on(world, target, &step.op, |o| o.unknown(), |talk| talk.unknown()),
-        Op::Again(kind) => on(world, target, &step.op, |o| o.again(kind), |talk| talk.again(kind)),
+        Op::Size => on(world, target, &step.op, |o| o.size(), |replies| replies.size()),
+        Op::Unknown => on(world, target, &step.op, |o| o.unknown(), |replies| replies.unknown()),
+        Op::Again(kind) => on(world, target, &step.op, |o| o.again(kind), |replies| replies.again(kind)),
         Op::Use => use_thing(world, target, &step.op),
         Op::Forget => {
             drop(kept(world, target)?);
@@ -142,16 +144,16 @@ fn try_perform(world: &World, step: &Step) -> Option<()> {
     }
 }
 
-fn new(world: &World, kind: Kind) -> Option<()> {
+fn new(world: &ForeignWorld, kind: ForeignKind) -> Option<()> {
     let number = world.objects.borrow().len();
     if number == OBJECTS {
         return None;
     }
-    let object = Hostile::new(number, kind);
+    let object = Hostile::new(number, kind, OPERATION, CONTROL);
     world.objects.borrow_mut().push(object);
     // SAFETY: `object` is an operation of that type with one reference. It stays until the run is
     // over.
-    let client = unsafe { kind.take(object.cast()) };
+    let client = unsafe { take(kind, object.cast()) };
     let client = client.unwrap_or_else(|status| {
         ntsim::fail("C17", format!("the client refuses an operation with all its slots: {status}"))
     });
@@ -159,20 +161,20 @@ fn new(world: &World, kind: Kind) -> Option<()> {
     Some(())
 }
 
-fn object(world: &World, target: usize) -> Option<&Hostile> {
+fn object(world: &ForeignWorld, target: usize) -> Option<&Hostile> {
     let count = world.objects.borrow().len();
     (count > 0).then(|| world.object(target % count))
 }
 
 /// An object that yields interfaces.
-fn spoilable(world: &World, target: usize) -> Option<&Hostile> {
+fn spoilable(world: &ForeignWorld, target: usize) -> Option<&Hostile> {
     let count = world.objects.borrow().len();
-    let yields = || (0..count).filter(|number| world.object(*number).kind == Kind::Interface);
+    let yields = || (0..count).filter(|number| world.object(*number).kind == ForeignKind::Interface);
     yields().nth(target % yields().count().max(1)).map(|number| world.object(number))
 }
 
 /// The number of an object that the client holds.
-fn held(world: &World, target: usize) -> Option<usize> {
+fn held(world: &ForeignWorld, target: usize) -> Option<usize> {
     let held = world.held.borrow();
     let live = || (0..held.len()).filter(|number| !held[*number].is_empty());
     live().nth(target % live().count().max(1))
@@ -180,19 +182,19 @@ fn held(world: &World, target: usize) -> Option<usize> {
 
 /// Calls an object, and compares the result with the expected one.
 fn on<T: PartialEq + Debug>(
-    world: &World,
+    world: &ForeignWorld,
     target: usize,
     op: &Op,
     call: impl FnOnce(&dyn Held) -> Result<T, NTSTATUS>,
-    expected: impl FnOnce(&mut Talk<'_>) -> Result<T, NTSTATUS>,
+    expected: impl FnOnce(&mut Replies<'_>) -> Result<T, NTSTATUS>,
 ) -> Option<()> {
     let number = held(world, target)?;
     // Take it out of the list while it is used, because the other side may do anything meanwhile.
     let client = world.held.borrow_mut()[number].pop()?;
     let answered = listen(world, || call(&*client));
     let said = world.said.take();
-    let mut talk = Talk::new(&said, world.object(number), world.alone.get());
-    let expected = expected(&mut talk);
+    let mut replies = Replies::new(&said, world.object(number), world.alone.get());
+    let expected = expected(&mut replies);
     hit(op, answered.is_ok(), &said, world.object(number).kind as u32);
     if answered != expected {
         let told = format!("{said:?}");
@@ -203,7 +205,7 @@ fn on<T: PartialEq + Debug>(
             ),
         );
     }
-    if !talk.is_over() && world.alone.get() {
+    if !replies.is_over() && world.alone.get() {
         ntsim::fail("talk", format!("{op:?} on object {number} makes more calls than it must: {said:?}"));
     }
     world.held.borrow_mut()[number].push(client);
@@ -213,8 +215,8 @@ fn on<T: PartialEq + Debug>(
 
 /// Keeps an interface that the client was handed out, and releases the oldest one if there are too
 /// many. Returns the value.
-fn keep(world: &World, got: Got) -> u128 {
-    let Got { worth, interface } = got;
+fn keep(world: &ForeignWorld, got: Received) -> u128 {
+    let Received { worth, interface } = got;
     let full = world.kept.borrow().len() == THINGS;
     let oldest = (full && interface.is_some()).then(|| world.kept.borrow_mut().remove(0));
     drop(oldest);
@@ -223,14 +225,14 @@ fn keep(world: &World, got: Got) -> u128 {
 }
 
 /// Takes an interface out of the list.
-fn kept(world: &World, target: usize) -> Option<ComRc<IThingRaw>> {
+fn kept(world: &ForeignWorld, target: usize) -> Option<ComRc<IThingRaw>> {
     let mut kept = world.kept.borrow_mut();
     let place = target.checked_rem(kept.len())?;
     Some(kept.remove(place))
 }
 
 /// Uses an interface that the client was handed out.
-fn use_thing(world: &World, target: usize, op: &Op) -> Option<()> {
+fn use_thing(world: &ForeignWorld, target: usize, op: &Op) -> Option<()> {
     let thing = kept(world, target)?;
     let this = thing.as_ptr().cast();
     let Some(number) = (0..world.objects.borrow().len()).find(|n| world.object(*n).thing.this() == this)
@@ -240,7 +242,7 @@ fn use_thing(world: &World, target: usize, op: &Op) -> Option<()> {
     let object = world.object(number);
     let found = listen(world, || thing.query::<IUnknownRaw>().map(drop));
     let said = world.said.take();
-    let expected = Talk::new(&said, object, world.alone.get()).unknown_of_thing();
+    let expected = Replies::new(&said, object, world.alone.get()).unknown_of_thing();
     hit(op, found.is_ok(), &said, 0);
     if found != expected {
         ntsim::fail(
@@ -268,15 +270,14 @@ fn use_thing(world: &World, target: usize, op: &Op) -> Option<()> {
 }
 
 /// Makes a call, and records the answers that the client gets in it.
-fn listen<R>(world: &World, call: impl FnOnce() -> R) -> R {
+fn listen<R>(world: &ForeignWorld, call: impl FnOnce() -> R) -> R {
     world.said.borrow_mut().clear();
     world.registered.set(None);
     call()
 }
 
 /// Reports to libFuzzer a step with its result, the answers and the situation.
-fn hit(op: &Op, ok: bool, said: &[super::expect::Said], situation: u32) {
-    use super::expect::Said;
+fn hit(op: &Op, ok: bool, said: &[Reply], situation: u32) {
     let kind = match op {
         Op::Status => 1,
         Op::Result => 2,
@@ -293,17 +294,17 @@ fn hit(op: &Op, ok: bool, said: &[super::expect::Said], situation: u32) {
     let mut words = situation;
     for said in said.iter().take(4) {
         let (word, code) = match *said {
-            Said::Query(code, gave) => (u32::from(gave), code),
-            Said::Status(code, status) => {
+            Reply::Query(code, gave) => (u32::from(gave), code),
+            Reply::Status(code, status) => {
                 (2 + status.map_or(7, |s| s.clamp(-1, 4).cast_unsigned() & 7), code)
             }
-            Said::Result(code, _, Gift::None) => (10, code),
-            Said::Result(code, _, gift) => (17 + u32::from(gift == Gift::Whole), code),
-            Said::Cancel(code) => (11, code),
-            Said::Error(code, error) => (12 + u32::from(error.is_some_and(NTSTATUS::is_success)), code),
-            Said::SetCompleted(code) => (14, code),
-            Said::Wait(code, _) => (15, code),
-            Said::Size(code, _) => (16, code),
+            Reply::Result(code, _, Gift::None) => (10, code),
+            Reply::Result(code, _, gift) => (17 + u32::from(gift == Gift::Whole), code),
+            Reply::Cancel(code) => (11, code),
+            Reply::Error(code, error) => (12 + u32::from(error.is_some_and(NTSTATUS::is_success)), code),
+            Reply::SetCompleted(code) => (14, code),
+            Reply::Wait(code, _) => (15, code),
+            Reply::Size(code, _) => (16, code),
         };
         let code = match code {
             NTSTATUS::SUCCESS => 0,
@@ -315,7 +316,7 @@ fn hit(op: &Op, ok: bool, said: &[super::expect::Said], situation: u32) {
     coverage::hit(0x4000 | kind << 1 | u32::from(ok), words);
 }
 
-fn future(world: &World, target: usize, how: How) -> Option<()> {
+fn future(world: &ForeignWorld, target: usize, how: How) -> Option<()> {
     let object = held(world, target)?;
     let place = {
         let mut futures = world.futures.borrow_mut();
@@ -331,14 +332,14 @@ fn future(world: &World, target: usize, how: How) -> Option<()> {
     Some(())
 }
 
-fn filled(world: &World, target: usize) -> Option<usize> {
+fn filled(world: &ForeignWorld, target: usize) -> Option<usize> {
     let futures = world.futures.borrow();
     let live = || (0..futures.len()).filter(|place| futures[*place].is_some());
     live().nth(target % live().count().max(1))
 }
 
 /// Polls a future, judges its result, and drops it if it is ready.
-pub(crate) fn poll(world: &World, place: usize, waker: usize) {
+pub(crate) fn poll(world: &ForeignWorld, place: usize, waker: usize) {
     let Some(mut future) = world.futures.borrow_mut()[place].take() else { return };
     let counter = Arc::clone(&world.wakers.borrow()[waker]);
     let before = counter.wakes();
@@ -355,8 +356,8 @@ pub(crate) fn poll(world: &World, place: usize, waker: usize) {
     }
     let called = future.awaited.ticket.is_some_and(|ticket| world.called.borrow().contains(&ticket));
     let alone = world.alone.get();
-    let mut talk = Talk::new(&said, world.object(future.object), alone);
-    let expected = talk.poll(&mut future.awaited, future.how.watched, called);
+    let mut replies = Replies::new(&said, world.object(future.object), alone);
+    let expected = replies.poll(&mut future.awaited, future.how.watched, called);
     let kind = world.object(future.object).kind as u32;
     hit(&Op::Poll(0), polled.is_ready(), &said, kind << 2 | future.awaited.way as u32);
     // The timer could not be set.
@@ -388,17 +389,17 @@ pub(crate) fn poll(world: &World, place: usize, waker: usize) {
 }
 
 /// Drops a future, which cancels if it was made to.
-pub(crate) fn drop_future(world: &World, place: usize) {
+pub(crate) fn drop_future(world: &ForeignWorld, place: usize) {
     let Some(future) = world.futures.borrow_mut()[place].take() else { return };
     let Future { future, object, how, awaited, .. } = future;
     listen(world, || drop(future));
     let said = world.said.take();
-    let mut talk = Talk::new(&said, world.object(object), world.alone.get());
+    let mut replies = Replies::new(&said, world.object(object), world.alone.get());
     if how.cancels && !awaited.over {
         // Any answer is allowed.
-        let _asked = talk.cancel();
+        let _asked = replies.cancel();
     }
-    if !talk.is_over() && world.alone.get() {
+    if !replies.is_over() && world.alone.get() {
         ntsim::fail(
             "talk",
             format!(
@@ -409,7 +410,7 @@ pub(crate) fn drop_future(world: &World, place: usize) {
     world.said.replace(said);
 }
 
-fn task(world: &World, target: usize, how: How) -> Option<()> {
+fn task(world: &ForeignWorld, target: usize, how: How) -> Option<()> {
     let number = world.tasks.iter().position(|task| !task.spawned.get())?;
     let object = held(world, target)?;
     let operation = world.held.borrow_mut()[object].pop()?;
@@ -433,7 +434,7 @@ fn task(world: &World, target: usize, how: How) -> Option<()> {
 }
 
 /// Calls a handler from the other side. It wakes only the future that waits for it, and only once.
-pub(crate) fn calls_back(world: &World, given: Given, status: i32) {
+pub(crate) fn calls_back(world: &ForeignWorld, given: Given, status: i32) {
     if !world.alone.get() {
         return call_back(world, given, status);
     }
@@ -463,7 +464,7 @@ pub(crate) fn calls_back(world: &World, given: Given, status: i32) {
 }
 
 /// Advances the clock. The timer of each future that polls its operation wakes it.
-pub(crate) fn advance_time(world: &World) {
+pub(crate) fn advance_time(world: &ForeignWorld) {
     ntsim::advance_time(TWO_TICKS);
     if !world.alone.get() {
         return;

@@ -5,38 +5,16 @@ use core::{task::Poll, time::Duration};
 
 use ntcom::{NTSTATUS, com::E_NOINTERFACE};
 
-use super::{hostile::Hostile, input::Slot, kind::Kind};
-
-/// An answer of the other side, with the data that it wrote, if it wrote any.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Said {
-    /// The answer, and whether it gave a pointer out.
-    Query(NTSTATUS, bool),
-    Status(NTSTATUS, Option<i32>),
-    /// The answer, the value's bytes as a number, and the reference that came with them.
-    Result(NTSTATUS, Option<u128>, Gift),
-    Cancel(NTSTATUS),
-    Error(NTSTATUS, Option<NTSTATUS>),
-    SetCompleted(NTSTATUS),
-    /// The answer, and the timeout of the call. `None` waits for ever.
-    Wait(NTSTATUS, Option<i64>),
-    Size(NTSTATUS, Option<u32>),
-}
-
-/// The reference that get_result has handed out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Gift {
-    /// No interface.
-    None,
-    /// An interface with a reference.
-    Whole,
-    /// An interface with a reference that has no table, or lacks a slot of IUnknown.
-    Broken,
-}
+use super::{
+    hostile::Hostile,
+    input::Slot,
+    kind::ForeignKind,
+    reply::{Awaited, Gift, Reply, Way},
+};
 
 /// The talk of one call, read from its beginning.
-pub(crate) struct Talk<'a> {
-    said: &'a [Said],
+pub(crate) struct Replies<'a> {
+    said: &'a [Reply],
     object: &'a Hostile,
     /// Whether no other processor changes the object.
     alone: bool,
@@ -57,34 +35,14 @@ fn is_failure(code: NTSTATUS) -> bool {
     !code.is_success()
 }
 
-/// The state of a future in awaiting.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) struct Awaited {
-    pub(crate) way: Way,
-    /// The context with which it registered its handler.
-    pub(crate) ticket: Option<usize>,
-    /// Whether it has seen the end.
-    pub(crate) over: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) enum Way {
-    #[default]
-    Unknown,
-    /// Its handler was accepted.
-    Told,
-    /// It polls the operation by a timer.
-    Looks,
-}
-
-impl<'a> Talk<'a> {
-    pub(crate) const fn new(said: &'a [Said], object: &'a Hostile, alone: bool) -> Self {
+impl<'a> Replies<'a> {
+    pub(crate) const fn new(said: &'a [Reply], object: &'a Hostile, alone: bool) -> Self {
         Self { said, object, alone }
     }
 
     /// The next answer, which must be from this slot. Without such a slot it is a breach. If the
     /// slot exists, the client must have asked it.
-    fn next<T>(&mut self, slot: Slot, is: impl FnOnce(Said) -> Option<T>) -> Result<T, NTSTATUS> {
+    fn next<T>(&mut self, slot: Slot, is: impl FnOnce(Reply) -> Option<T>) -> Result<T, NTSTATUS> {
         if let Some((first, rest)) = self.said.split_first()
             && let Some(said) = is(*first)
         {
@@ -105,7 +63,7 @@ impl<'a> Talk<'a> {
 
     pub(crate) fn status(&mut self) -> Result<i32, NTSTATUS> {
         let (code, status) = self.next(Slot::Status, |said| match said {
-            Said::Status(code, status) => Some((code, status)),
+            Reply::Status(code, status) => Some((code, status)),
             _ => None,
         })?;
         answer(code)?;
@@ -115,10 +73,10 @@ impl<'a> Talk<'a> {
     pub(crate) fn value(&mut self) -> Result<u128, NTSTATUS> {
         let status = self.status()?;
         let (code, value, gift) = self.next(Slot::Result, |said| match said {
-            Said::Result(code, value, gift) => Some((code, value, gift)),
+            Reply::Result(code, value, gift) => Some((code, value, gift)),
             _ => None,
         })?;
-        let is_interface = self.object.kind == Kind::Interface;
+        let is_interface = self.object.kind == ForeignKind::Interface;
         let read = match (status, code) {
             (0 | 1, NTSTATUS::SUCCESS) if is_interface && gift != Gift::Whole => Err(BROKEN),
             // It may have ended between the two questions.
@@ -137,7 +95,7 @@ impl<'a> Talk<'a> {
     /// Reads an answer of QueryInterface. `can_hold` says whether the client can hold the pointer.
     fn query(&mut self, can_hold: bool) -> Result<(), NTSTATUS> {
         let (code, gave) = self.next(Slot::Query, |said| match said {
-            Said::Query(code, gave) => Some((code, gave)),
+            Reply::Query(code, gave) => Some((code, gave)),
             _ => None,
         })?;
         if code == E_NOINTERFACE {
@@ -160,7 +118,7 @@ impl<'a> Talk<'a> {
     pub(crate) fn cancel(&mut self) -> Result<(), NTSTATUS> {
         self.control()?;
         let code = self.next(Slot::Cancel, |said| match said {
-            Said::Cancel(code) => Some(code),
+            Reply::Cancel(code) => Some(code),
             _ => None,
         })?;
         answer(code)
@@ -170,7 +128,7 @@ impl<'a> Talk<'a> {
         self.control()?;
         let before = self.status()?;
         let (code, error) = self.next(Slot::Error, |said| match said {
-            Said::Error(code, error) => Some((code, error)),
+            Reply::Error(code, error) => Some((code, error)),
             _ => None,
         })?;
         answer(code)?;
@@ -191,7 +149,7 @@ impl<'a> Talk<'a> {
     pub(crate) fn wait(&mut self, limit: Option<Duration>) -> Result<(), NTSTATUS> {
         self.control()?;
         let (code, asked) = self.next(Slot::Wait, |said| match said {
-            Said::Wait(code, asked) => Some((code, asked)),
+            Reply::Wait(code, asked) => Some((code, asked)),
             _ => None,
         })?;
         // A negative timeout is relative, in units of 100 ns.
@@ -212,7 +170,7 @@ impl<'a> Talk<'a> {
     pub(crate) fn size(&mut self) -> Result<u32, NTSTATUS> {
         self.control()?;
         let (code, size) = self.next(Slot::Size, |said| match said {
-            Said::Size(code, size) => Some((code, size)),
+            Reply::Size(code, size) => Some((code, size)),
             _ => None,
         })?;
         answer(code)?;
@@ -221,7 +179,7 @@ impl<'a> Talk<'a> {
 
     /// Reads a query for an operation with values of that size. The operation's own size must be
     /// the same.
-    pub(crate) fn again(&mut self, kind: Kind) -> Result<i32, NTSTATUS> {
+    pub(crate) fn again(&mut self, kind: ForeignKind) -> Result<i32, NTSTATUS> {
         self.query(true)?;
         if usize::try_from(self.size()?) != Ok(kind.size()) {
             return Err(NTSTATUS::NOINTERFACE);
@@ -282,7 +240,7 @@ impl<'a> Talk<'a> {
             Err(_) => return Ok(Way::Looks),
         }
         let code = self.next(Slot::SetCompleted, |said| match said {
-            Said::SetCompleted(code) => Some(code),
+            Reply::SetCompleted(code) => Some(code),
             _ => None,
         })?;
         match answer(code) {

@@ -13,10 +13,9 @@ use ntcom::{
 
 use super::{
     input::{Answer, CODES, Slot, Table},
-    kind::Kind,
-    slots::{self, is_heard},
-    thing::Thing,
-    world::World,
+    kind::ForeignKind,
+    reply::is_heard,
+    thing::YieldedObject,
 };
 
 /// The answers of a slot. They are given in turn, and then from the beginning.
@@ -58,15 +57,15 @@ pub(crate) struct Hostile {
     operation_table: UnsafeCell<AsyncOperationVtbl<Anything>>,
     control_table: UnsafeCell<AsyncControlVtbl>,
     pub(super) number: usize,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ForeignKind,
     /// The interface that it yields, if it yields interfaces.
-    pub(super) thing: Thing,
+    pub(super) thing: YieldedObject,
     pub(super) references: Cell<u32>,
     /// Whether references may be lost because there was no slot to release them through.
     pub(crate) leaky: Cell<bool>,
     /// The state that its answers describe if the input gives no other answer.
     pub(crate) state: Cell<i32>,
-    minds: [Ring; Slot::ALL.len()],
+    answers: [Ring; Slot::ALL.len()],
     /// Whether it keeps the contract from here on, as far as it has slots.
     pub(crate) honest: Cell<bool>,
     pub(super) accepted: Cell<bool>,
@@ -76,20 +75,25 @@ pub(crate) struct Hostile {
 pub(super) const CONTROL: usize = offset_of!(Hostile, control);
 
 impl Hostile {
-    /// Creates an operation with one reference.
-    pub(crate) fn new(number: usize, kind: Kind) -> *mut Self {
+    /// Creates an operation with one reference, which has a copy of each table.
+    pub(crate) fn new(
+        number: usize,
+        kind: ForeignKind,
+        operation: AsyncOperationVtbl<Anything>,
+        control: AsyncControlVtbl,
+    ) -> *mut Self {
         let object = Box::into_raw(Box::new(Self {
             operation: UnsafeCell::new(AsyncOperationRaw { vtbl: null() }),
             control: UnsafeCell::new(AsyncControlRaw { vtbl: null() }),
-            operation_table: UnsafeCell::new(slots::OPERATION),
-            control_table: UnsafeCell::new(slots::CONTROL),
+            operation_table: UnsafeCell::new(operation),
+            control_table: UnsafeCell::new(control),
             number,
             kind,
-            thing: Thing::new(number),
+            thing: YieldedObject::new(number),
             references: Cell::new(1),
             leaky: Cell::new(false),
             state: Cell::new(0),
-            minds: Default::default(),
+            answers: Default::default(),
             honest: Cell::new(false),
             accepted: Cell::new(false),
         }));
@@ -101,28 +105,28 @@ impl Hostile {
         object
     }
 
-    #[expect(clippy::mut_from_ref, reason = "nobody has a reference to it for longer than a statement")]
+    #[expect(clippy::mut_from_ref, reason = "no reference to it lives longer than a statement")]
     fn operation(&self) -> &mut AsyncOperationRaw<Anything> {
         // SAFETY: the client reads the interface through its pointer, and keeps no reference. One
         // thread at a time runs.
         unsafe { &mut *self.operation.get() }
     }
 
-    #[expect(clippy::mut_from_ref, reason = "as above")]
+    #[expect(clippy::mut_from_ref, reason = "no reference to it lives longer than a statement")]
     fn control(&self) -> &mut AsyncControlRaw {
         // SAFETY: the client reads the interface through its pointer, and keeps no reference. One
         // thread at a time runs.
         unsafe { &mut *self.control.get() }
     }
 
-    #[expect(clippy::mut_from_ref, reason = "as above")]
+    #[expect(clippy::mut_from_ref, reason = "no reference to it lives longer than a statement")]
     fn operation_table(&self) -> &mut AsyncOperationVtbl<Anything> {
         // SAFETY: the client copies a slot out of the table before it makes a call, and keeps no
         // reference. One thread at a time runs.
         unsafe { &mut *self.operation_table.get() }
     }
 
-    #[expect(clippy::mut_from_ref, reason = "as above")]
+    #[expect(clippy::mut_from_ref, reason = "no reference to it lives longer than a statement")]
     fn control_table(&self) -> &mut AsyncControlVtbl {
         // SAFETY: the client copies a slot out of the table before it makes a call, and keeps no
         // reference. One thread at a time runs.
@@ -158,12 +162,12 @@ impl Hostile {
     }
 
     /// Adds an answer to those that a slot gives.
-    pub(crate) fn has_in_mind(&self, slot: Slot, answer: Answer) {
-        self.minds[slot as usize].push(answer);
+    pub(crate) fn queue_answer(&self, slot: Slot, answer: Answer) {
+        self.answers[slot as usize].push(answer);
     }
 
     /// Sets slots of a table to null.
-    pub(crate) fn open_holes(&self, table: Table, mask: u8) {
+    pub(crate) fn remove_slots(&self, table: Table, mask: u8) {
         let bit = |n: u8| mask & 1 << n != 0;
         let (operation, control) = (self.operation_table(), self.control_table());
         match table {
@@ -182,7 +186,7 @@ impl Hostile {
     }
 
     /// Sets the pointer of a table to null.
-    pub(crate) fn vanish(&self, table: Table) {
+    pub(crate) fn remove_table(&self, table: Table) {
         self.leaky.set(true);
         match table {
             Table::Operation => self.operation().vtbl = null(),
@@ -191,7 +195,7 @@ impl Hostile {
     }
 
     /// Sets a slot of the control's IUnknown to null.
-    pub(crate) fn behead(&self, slot: u8) {
+    pub(crate) fn remove_slot(&self, slot: u8) {
         self.leaky.set(true);
         let base = &mut self.control_table().base;
         match slot {
@@ -202,7 +206,7 @@ impl Hostile {
     }
 
     /// The next answer of a slot. `None` means the truth.
-    pub(super) fn mind(&self, slot: Slot) -> Option<(NTSTATUS, Answer)> {
+    pub(super) fn next_answer(&self, slot: Slot) -> Option<(NTSTATUS, Answer)> {
         if self.references.get() == 0 {
             ntsim::fail(
                 "C3",
@@ -212,7 +216,7 @@ impl Hostile {
         if self.honest.get() {
             return None;
         }
-        let answer = self.minds[slot as usize].take()?;
+        let answer = self.answers[slot as usize].take()?;
         Some((CODES[usize::from(answer.code)], answer))
     }
 
@@ -220,28 +224,30 @@ impl Hostile {
     pub(super) fn value(&self, which: u8) -> u128 {
         let (number, which) = (self.number as u128, u128::from(which));
         match self.kind {
-            Kind::Unit => 0,
-            Kind::U8 => 0x80 | number << 3 | which,
-            Kind::Bool => which & 1,
-            Kind::U32 => 0xF000_0000 | number << 8 | which,
-            Kind::U64 => 0xE000_0000_F000_0000 | number << 8 | which,
-            Kind::Wide => 0xD000_0000_0000_0000_E000_0000_F000_0000 | number << 72 | number << 8 | which,
-            Kind::Interface => self.thing.this().addr() as u128,
+            ForeignKind::Unit => 0,
+            ForeignKind::U8 => 0x80 | number << 3 | which,
+            ForeignKind::Bool => which & 1,
+            ForeignKind::U32 => 0xF000_0000 | number << 8 | which,
+            ForeignKind::U64 => 0xE000_0000_F000_0000 | number << 8 | which,
+            ForeignKind::Wide => {
+                0xD000_0000_0000_0000_E000_0000_F000_0000 | number << 72 | number << 8 | which
+            }
+            ForeignKind::Interface => self.thing.this().addr() as u128,
         }
     }
 
     /// Whether a value can be one of its values.
     pub(crate) fn may_have_said(&self, value: u128) -> bool {
-        let zeros = value == 0 && self.kind != Kind::Interface;
+        let zeros = value == 0 && self.kind != ForeignKind::Interface;
         zeros || (0..8).any(|which| self.value(which) == value)
     }
 
     /// Whether a reference that goes out now cannot be counted. A client that gets contradictory
     /// answers may lose the reference, and the harness does not record the answers to its tasks.
-    pub(super) fn nobody_counts(&self, world: &World) -> bool {
+    pub(super) fn is_uncounted(&self, alone: bool) -> bool {
         let contradicts =
-            [Slot::Status, Slot::Result].iter().any(|slot| !self.minds[*slot as usize].is_empty());
-        !is_heard() && !self.honest.get() && (contradicts || !world.alone.get())
+            [Slot::Status, Slot::Result].iter().any(|slot| !self.answers[*slot as usize].is_empty());
+        !is_heard() && !self.honest.get() && (contradicts || !alone)
     }
 
     pub(super) fn stored(&self) -> NTSTATUS {

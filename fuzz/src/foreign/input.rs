@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use ntcom::{NTSTATUS, com::E_NOINTERFACE};
 
-use super::kind::Kind;
-use crate::{
+use ntcom_fuzz_model::{
     input::{Input, Malformed, Record, program, setting},
-    ops::RECORD,
+    limits::RECORD,
 };
+
+use super::kind::ForeignKind;
 
 /// The statuses that the other side may answer. They are the codes of the contract, and some that
 /// are not in it.
@@ -96,7 +97,7 @@ pub enum Table {
 
 /// A defect of an interface that an operation yields.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Flaw {
+pub enum Defect {
     /// Its pointer to the table is null.
     Vanished,
     /// Its QueryInterface is null.
@@ -126,7 +127,7 @@ pub struct How {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Op {
     /// Makes an object with values of this type. The client gets one reference.
-    New(Kind),
+    New(ForeignKind),
     /// Adds an answer to those of a slot. The slot gives them in turn, and then from the beginning.
     Answer(Slot, Answer),
     /// Makes an operation Started, Completed, Canceled or Error. It answers so unless its slots
@@ -138,8 +139,8 @@ pub enum Op {
     Vanish(Table),
     /// Sets the IUnknown slot with this number to null in the control that it gives out.
     Headless(u8),
-    /// Gives a flaw to the interface that it yields, if it yields one.
-    Spoil(Flaw),
+    /// Gives a defect to the interface that it yields, if it yields one.
+    Spoil(Defect),
     /// Calls a handler that it was given, once or twice.
     CallBack {
         /// The handler's index, modulo their number.
@@ -166,7 +167,7 @@ pub enum Op {
     /// Asks for IUnknown, and gives it back.
     Unknown,
     /// Queries an operation with values of that size, and asks that operation for its status.
-    Again(Kind),
+    Again(ForeignKind),
     /// Uses an interface that the client was handed out. Queries IUnknown, calls it, and clones it.
     Use,
     /// Releases an interface that the client was handed out.
@@ -212,36 +213,36 @@ impl Op {
 
 /// A step with its target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Step {
+pub struct ForeignStep {
     /// The object, future or task, modulo their number.
     pub target: u8,
     /// The call or command.
     pub op: Op,
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for ForeignStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let side = if self.op.is_hostile() { "hostile" } else { "client" };
         write!(f, "{side} {:?} on #{} (modulo)", self.op, self.target)
     }
 }
 
-fn kind(n: u8) -> Kind {
-    Kind::ALL[usize::from(n) % Kind::ALL.len()]
+fn kind(n: u8) -> ForeignKind {
+    ForeignKind::ALL[usize::from(n) % ForeignKind::ALL.len()]
 }
 
-fn flaw(which: u8, code: u8) -> Flaw {
+fn defect(which: u8, code: u8) -> Defect {
     match which & 7 {
-        0 => Flaw::Vanished,
-        1 => Flaw::NoQuery,
-        2 => Flaw::NoAddRef,
-        3 => Flaw::NoRelease,
-        4 => Flaw::NoMethod,
-        _ => Flaw::Lies(code % CODES.len() as u8),
+        0 => Defect::Vanished,
+        1 => Defect::NoQuery,
+        2 => Defect::NoAddRef,
+        3 => Defect::NoRelease,
+        4 => Defect::NoMethod,
+        _ => Defect::Lies(code % CODES.len() as u8),
     }
 }
 
-fn decode([head, target, a, b]: [u8; RECORD]) -> Step {
+fn decode([head, target, a, b]: [u8; RECORD]) -> ForeignStep {
     let how = How { cancels: a & 1 != 0, watched: a & 2 != 0, often: a & 4 != 0 };
     let table = if a & 1 == 0 { Table::Operation } else { Table::Control };
     let op = match head & 63 {
@@ -255,7 +256,7 @@ fn decode([head, target, a, b]: [u8; RECORD]) -> Step {
         24 if b & 7 == 0 => Op::Vanish(table),
         24 if b & 7 == 1 => Op::Headless(b >> 3 & 3),
         24 => Op::CallNonsense(a),
-        25 => Op::Spoil(flaw(b, a)),
+        25 => Op::Spoil(defect(b, a)),
         26..=30 => Op::CallBack { which: a, status: b & 7, twice: b & 8 != 0 },
         31..=33 => Op::Status,
         34..=36 => Op::Result,
@@ -278,10 +279,10 @@ fn decode([head, target, a, b]: [u8; RECORD]) -> Step {
         60 if a & 3 == 0 => Op::Starve(b & 3),
         _ => Op::Schedule([target, a, b]),
     };
-    Step { target, op }
+    ForeignStep { target, op }
 }
 
-impl Record for Step {
+impl Record for ForeignStep {
     fn decode(record: [u8; RECORD], _processors: usize) -> Self {
         decode(record)
     }
@@ -301,13 +302,13 @@ pub struct ForeignInput {
     /// The number of processors, one or two.
     pub processors: usize,
     /// The steps of both sides.
-    pub steps: Rc<Vec<Step>>,
+    pub steps: Rc<Vec<ForeignStep>>,
     /// The schedule, in the format of `ntsim::Schedule::bytes`.
     pub schedule: Vec<u8>,
 }
 
 impl Input for ForeignInput {
-    type Step = Step;
+    type Step = ForeignStep;
     const TARGET: &'static str = "foreign";
     const MAGIC: &'static [u8] = b"NTH1";
     const HEADER: usize = 8;
@@ -321,7 +322,7 @@ impl Input for ForeignInput {
         &self.schedule
     }
 
-    fn steps(&self) -> &[Step] {
+    fn steps(&self) -> &[ForeignStep] {
         &self.steps
     }
 
@@ -330,10 +331,12 @@ impl Input for ForeignInput {
     }
 }
 
+ntcom_fuzz_model::arbitrary_input!(ForeignInput);
+
 #[cfg(test)]
 mod tests {
     use super::{ForeignInput, Op};
-    use crate::input::Input as _;
+    use ntcom_fuzz_model::input::Input as _;
 
     #[test]
     fn every_record_is_a_step_or_schedule() {

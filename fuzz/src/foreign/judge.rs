@@ -4,19 +4,32 @@
 
 use core::time::Duration;
 
-use ntsim::{Simulation, Stop};
+use ntsim::{Schedule, Simulation, Stop};
 
 use super::{
     client::{advance_time, calls_back, drop_future, perform, poll},
-    input::{ForeignInput, Step},
-    world::{self, Given, World},
+    input::{ForeignInput, ForeignStep},
+    world::{self, ForeignWorld, Given},
 };
+use crate::harness::run::{Report, Target, config};
+
+impl Target for ForeignInput {
+    fn run(&self, kernel: &mut Simulation, schedule: Schedule, trace: bool) -> Report {
+        kernel.reset(config(self.processors, 1, trace), schedule);
+        let stop = run(kernel, self).err();
+        let steps = world::with(|world| (world.steps.get(), world.live.get()));
+        if stop.is_some() {
+            world::forget();
+        }
+        Report::new(kernel, stop, steps)
+    }
+}
 
 /// Runs an input.
 ///
 /// # Errors
 /// The run is a finding. The error says why.
-pub(crate) fn run(kernel: &mut Simulation, input: &ForeignInput) -> Result<(), Stop> {
+fn run(kernel: &mut Simulation, input: &ForeignInput) -> Result<(), Stop> {
     world::with(|world| world.reset(input.processors));
     let programs = (0..input.processors).map(|processor| -> (usize, ntsim::Program) {
         let (steps, processors) = (std::rc::Rc::clone(&input.steps), input.processors);
@@ -26,7 +39,7 @@ pub(crate) fn run(kernel: &mut Simulation, input: &ForeignInput) -> Result<(), S
     kernel.unload()
 }
 
-fn drive(world: &World, processor: usize, processors: usize, steps: &[Step]) {
+fn drive(world: &ForeignWorld, processor: usize, processors: usize, steps: &[ForeignStep]) {
     for step in steps {
         let its = if step.op.is_hostile() { processors - 1 } else { 0 };
         if its == processor {
@@ -53,7 +66,7 @@ const ROUNDS: usize = 6;
 
 /// Completes every operation. The other side calls the handlers that it must, and each waiting
 /// future is woken and is then ready.
-fn everything_ends(world: &World) {
+fn everything_ends(world: &ForeignWorld) {
     ntsim::note(|| "from here on the other side keeps the contract".into());
     let objects = world.objects.borrow().len();
     for number in 0..objects {
@@ -114,7 +127,7 @@ fn everything_ends(world: &World) {
 
 /// Drops everything that the client has. The other side then calls each handler that it ever had,
 /// twice.
-fn everybody_lets_go(world: &World) {
+fn everybody_lets_go(world: &ForeignWorld) {
     let places = world.futures.borrow().len();
     (0..places).for_each(|place| drop_future(world, place));
     world.held.borrow_mut().clear();
@@ -128,7 +141,7 @@ fn everybody_lets_go(world: &World) {
     }
 }
 
-fn nothing_is_left(world: &World) {
+fn nothing_is_left(world: &ForeignWorld) {
     let objects = world.objects.borrow().len();
     for number in 0..objects {
         let object = world.object(number);

@@ -7,7 +7,9 @@
 //! | `hostile` | the other side's operations, which answer as the input says |
 //! | `slots` | the slots of such an operation, which record each answer |
 //! | `thing` | an interface that such an operation yields |
-//! | `kind` | the types of values, and the client's operation of each |
+//! | `kind` | the types of values |
+//! | `held` | the client's operation of each type |
+//! | `reply` | the answers of the other side, as they are recorded |
 //! | `expect` | the results that a client must derive from its answers, by the contract |
 //! | `client` | the client's steps |
 //! | `judge` | the phases of a run, and the checks at its end |
@@ -20,10 +22,12 @@
 
 pub mod client;
 mod expect;
+mod held;
 mod hostile;
 pub mod input;
 pub(crate) mod judge;
 pub mod kind;
+mod reply;
 mod slots;
 mod thing;
 pub mod world;

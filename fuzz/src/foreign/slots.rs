@@ -11,11 +11,11 @@ use ntcom::{
 };
 
 use super::{
-    expect::{Gift, Said},
     hostile::{self, Anything, Hostile},
     input::{Answer, CODES, SIZES, STATUSES, Slot},
-    kind::Kind,
-    world::{self, Given, World},
+    kind::ForeignKind,
+    reply::{Gift, Reply},
+    world::{self, ForeignWorld, Given},
 };
 
 /// The operation's table with all its slots.
@@ -31,18 +31,6 @@ pub(super) const CONTROL: AsyncControlVtbl = AsyncControlVtbl {
     wait: Some(wait),
     get_result_size: Some(get_result_size),
 };
-
-/// Whether the client's program asks, rather than one of its tasks.
-pub(super) fn is_heard() -> bool {
-    ntsim::current_processor() == 0 && ntsim::irql() == 0
-}
-
-/// Records an answer, if the client's program gets it.
-pub(super) fn say(world: &World, said: Said) {
-    if is_heard() {
-        world.said.borrow_mut().push(said);
-    }
-}
 
 const fn unknown<const AT: usize>() -> IUnknownVtbl {
     IUnknownVtbl {
@@ -80,7 +68,7 @@ unsafe extern "system" fn query<const AT: usize>(
         _ => null_mut(),
     };
     let honest = if right.is_null() { NTSTATUS::NOINTERFACE } else { NTSTATUS::SUCCESS };
-    let (code, found) = match object.mind(Slot::Query) {
+    let (code, found) = match object.next_answer(Slot::Query) {
         None => (honest, right),
         Some((code, Answer { silent: true, .. })) => (code, null_mut()),
         Some((NTSTATUS::SUCCESS, answer)) => {
@@ -93,7 +81,7 @@ unsafe extern "system" fn query<const AT: usize>(
     if gives {
         object.references.set(object.references.get() + 1);
     }
-    world::with(|world| say(world, Said::Query(code, gives)));
+    world::with(|world| world.record(Reply::Query(code, gives)));
     // SAFETY: a client's `out` is writable.
     unsafe { out.write(found) };
     code
@@ -129,7 +117,7 @@ unsafe extern "system" fn release<const AT: usize>(this: *mut c_void) -> u32 {
 unsafe extern "system" fn get_status(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
     // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<0>(this) };
-    let (code, status) = match object.mind(Slot::Status) {
+    let (code, status) = match object.next_answer(Slot::Status) {
         None => (NTSTATUS::SUCCESS, Some(object.state.get())),
         Some((code, answer)) => (code, (!answer.silent).then(|| STATUSES[usize::from(answer.value)])),
     };
@@ -137,18 +125,18 @@ unsafe extern "system" fn get_status(this: *mut c_void, out: *mut RawAsyncStatus
         // SAFETY: a client's `out` is writable.
         unsafe { out.write(RawAsyncStatus(status)) };
     }
-    world::with(|world| say(world, Said::Status(code, status)));
+    world::with(|world| world.record(Reply::Status(code, status)));
     code
 }
 
 unsafe extern "system" fn get_result(this: *mut c_void, out: *mut Anything) -> NTSTATUS {
     // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<0>(this) };
-    if object.kind == Kind::Interface {
+    if object.kind == ForeignKind::Interface {
         // SAFETY: the values of this operation are pointers, so `out` is a pointer to one.
         return unsafe { get_interface(object, out.cast()) };
     }
-    let (code, value) = match object.mind(Slot::Result) {
+    let (code, value) = match object.next_answer(Slot::Result) {
         None if object.state.get() == 1 => (NTSTATUS::SUCCESS, Some(object.value(0))),
         None => (object.stored(), Some(0)),
         Some((code, answer)) => (code, (!answer.silent).then(|| object.value(answer.value))),
@@ -158,7 +146,7 @@ unsafe extern "system" fn get_result(this: *mut c_void, out: *mut Anything) -> N
         // SAFETY: a client's `out` has room for a value, which is not larger than `bytes`.
         unsafe { out.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), object.kind.size()) };
     }
-    world::with(|world| say(world, Said::Result(code, value, Gift::None)));
+    world::with(|world| world.record(Reply::Result(code, value, Gift::None)));
     code
 }
 
@@ -168,7 +156,7 @@ unsafe extern "system" fn get_result(this: *mut c_void, out: *mut Anything) -> N
 /// `out` is a client's `out`, which is writable.
 unsafe fn get_interface(object: &Hostile, out: *mut *mut c_void) -> NTSTATUS {
     let thing = &object.thing;
-    let (code, pointer) = match object.mind(Slot::Result) {
+    let (code, pointer) = match object.next_answer(Slot::Result) {
         None if object.state.get() == 1 => (NTSTATUS::SUCCESS, Some(thing.give())),
         None => (object.stored(), Some(null_mut())),
         Some((code, Answer { silent: true, .. })) => (code, None),
@@ -188,10 +176,10 @@ unsafe fn get_interface(object: &Hostile, out: *mut *mut c_void) -> NTSTATUS {
         _ => Gift::None,
     };
     world::with(|world| {
-        if gift != Gift::None && object.nobody_counts(world) {
+        if gift != Gift::None && object.is_uncounted(world.alone.get()) {
             thing.may_be_lost();
         }
-        say(world, Said::Result(code, pointer.map(|pointer| pointer.addr() as u128), gift));
+        world.record(Reply::Result(code, pointer.map(|pointer| pointer.addr() as u128), gift));
     });
     code
 }
@@ -199,15 +187,15 @@ unsafe fn get_interface(object: &Hostile, out: *mut *mut c_void) -> NTSTATUS {
 unsafe extern "system" fn cancel(this: *mut c_void) -> NTSTATUS {
     // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<{ hostile::CONTROL }>(this) };
-    let code = object.mind(Slot::Cancel).map_or(NTSTATUS::SUCCESS, |(code, _)| code);
-    world::with(|world| say(world, Said::Cancel(code)));
+    let code = object.next_answer(Slot::Cancel).map_or(NTSTATUS::SUCCESS, |(code, _)| code);
+    world::with(|world| world.record(Reply::Cancel(code)));
     code
 }
 
 unsafe extern "system" fn get_error(this: *mut c_void, out: *mut NTSTATUS) -> NTSTATUS {
     // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<{ hostile::CONTROL }>(this) };
-    let (code, error) = match object.mind(Slot::Error) {
+    let (code, error) = match object.next_answer(Slot::Error) {
         None => (NTSTATUS::SUCCESS, Some(object.stored())),
         Some((code, answer)) => {
             let error = CODES[usize::from((answer.value * 2) | (answer.code & 1))];
@@ -218,7 +206,7 @@ unsafe extern "system" fn get_error(this: *mut c_void, out: *mut NTSTATUS) -> NT
         // SAFETY: a client's `out` is writable.
         unsafe { out.write(error) };
     }
-    world::with(|world| say(world, Said::Error(code, error)));
+    world::with(|world| world.record(Reply::Error(code, error)));
     code
 }
 
@@ -232,7 +220,7 @@ unsafe extern "system" fn set_completed(
     let Some(handler) = handler else { ntsim::fail("C14", "the client sets no handler".into()) };
     let given = Given { object: object.number, handler, context: context.addr() };
     let ended = object.state.get() != 0;
-    let (code, calls) = match object.mind(Slot::SetCompleted) {
+    let (code, calls) = match object.next_answer(Slot::SetCompleted) {
         None if object.accepted.replace(true) => (NTSTATUS::INVALID_DEVICE_STATE, 0),
         None => (NTSTATUS::SUCCESS, usize::from(ended)),
         Some((code, answer)) => (code, usize::from(answer.value & 3).min(2)),
@@ -245,13 +233,13 @@ unsafe extern "system" fn set_completed(
         for _ in 0..calls {
             call_back(world, given, object.state.get());
         }
-        say(world, Said::SetCompleted(code));
+        world.record(Reply::SetCompleted(code));
     });
     code
 }
 
 /// Calls a handler from the other side.
-pub(crate) fn call_back(world: &World, given: Given, status: i32) {
+pub(crate) fn call_back(world: &ForeignWorld, given: Given, status: i32) {
     world.called.borrow_mut().push(given.context);
     // SAFETY: the handler is the client's, which accepts any context and status. A ticket is a
     // number.
@@ -264,15 +252,15 @@ unsafe extern "system" fn wait(this: *mut c_void, timeout: *const i64) -> NTSTAT
     // SAFETY: a client's `timeout` is null or readable.
     let limit = unsafe { timeout.as_ref() }.copied();
     let honest = if object.state.get() == 0 { NTSTATUS::TIMEOUT } else { NTSTATUS::SUCCESS };
-    let code = object.mind(Slot::Wait).map_or(honest, |(code, _)| code);
-    world::with(|world| say(world, Said::Wait(code, limit)));
+    let code = object.next_answer(Slot::Wait).map_or(honest, |(code, _)| code);
+    world::with(|world| world.record(Reply::Wait(code, limit)));
     code
 }
 
 unsafe extern "system" fn get_result_size(this: *mut c_void, size: *mut u32) -> NTSTATUS {
     // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<{ hostile::CONTROL }>(this) };
-    let (code, value) = match object.mind(Slot::Size) {
+    let (code, value) = match object.next_answer(Slot::Size) {
         None => (NTSTATUS::SUCCESS, Some(object.kind.size() as u32)),
         Some((code, answer)) => (code, (!answer.silent).then(|| SIZES[usize::from(answer.value)])),
     };
@@ -280,6 +268,6 @@ unsafe extern "system" fn get_result_size(this: *mut c_void, size: *mut u32) -> 
         // SAFETY: a client's `size` is writable.
         unsafe { size.write(value) };
     }
-    world::with(|world| say(world, Said::Size(code, value)));
+    world::with(|world| world.record(Reply::Size(code, value)));
     code
 }

@@ -10,9 +10,8 @@ use core::{
 use ntcom::{GUID, IUnknown, IUnknownRaw, IUnknownVtbl, Interface as _, NTSTATUS, declare_com_interface};
 
 use super::{
-    expect::Said,
-    input::{CODES, Flaw},
-    slots::say,
+    input::{CODES, Defect},
+    reply::Reply,
     world,
 };
 
@@ -27,7 +26,7 @@ declare_com_interface! {
 
 /// The yielded object. It stays until the run is over.
 #[repr(C)]
-pub(crate) struct Thing {
+pub(crate) struct YieldedObject {
     interface: UnsafeCell<IThingRaw>,
     table: UnsafeCell<IThingVtbl>,
     number: usize,
@@ -40,7 +39,7 @@ pub(crate) struct Thing {
     lies: Cell<Option<NTSTATUS>>,
 }
 
-impl Thing {
+impl YieldedObject {
     /// Creates the object without a reference. It is not yet at its final address.
     pub(super) fn new(number: usize) -> Self {
         let base =
@@ -61,14 +60,14 @@ impl Thing {
         self.interface().vtbl = self.table.get();
     }
 
-    #[expect(clippy::mut_from_ref, reason = "nobody has a reference to it for longer than a statement")]
+    #[expect(clippy::mut_from_ref, reason = "no reference to it lives longer than a statement")]
     fn interface(&self) -> &mut IThingRaw {
         // SAFETY: the client reads the interface through its pointer, and keeps no reference. One
         // thread at a time runs.
         unsafe { &mut *self.interface.get() }
     }
 
-    #[expect(clippy::mut_from_ref, reason = "as above")]
+    #[expect(clippy::mut_from_ref, reason = "no reference to it lives longer than a statement")]
     fn table(&self) -> &mut IThingVtbl {
         // SAFETY: the client copies a slot out of the table before it makes a call, and keeps no
         // reference. One thread at a time runs.
@@ -106,18 +105,18 @@ impl Thing {
         (self.has_table() && self.table().number.is_some()).then_some(self.number as u32)
     }
 
-    /// Gives it a flaw, from now on.
-    pub(super) fn has(&self, flaw: Flaw) {
+    /// Gives it a defect, from now on.
+    pub(super) fn has(&self, defect: Defect) {
         let table = self.table();
-        match flaw {
-            Flaw::Vanished => self.interface().vtbl = null(),
-            Flaw::NoQuery => table.base.QueryInterface = None,
-            Flaw::NoAddRef => table.base.AddRef = None,
-            Flaw::NoRelease => table.base.Release = None,
-            Flaw::NoMethod => table.number = None,
-            Flaw::Lies(code) => return self.lies.set(Some(CODES[usize::from(code)])),
+        match defect {
+            Defect::Vanished => self.interface().vtbl = null(),
+            Defect::NoQuery => table.base.QueryInterface = None,
+            Defect::NoAddRef => table.base.AddRef = None,
+            Defect::NoRelease => table.base.Release = None,
+            Defect::NoMethod => table.number = None,
+            Defect::Lies(code) => return self.lies.set(Some(CODES[usize::from(code)])),
         }
-        if flaw != Flaw::NoMethod {
+        if defect != Defect::NoMethod {
             self.may_be_lost();
         }
     }
@@ -141,10 +140,10 @@ impl Thing {
 
 /// # Safety
 /// `this` is the interface of such an object.
-unsafe fn thing<'a>(this: *mut c_void) -> &'a Thing {
-    // SAFETY: the caller passes the interface of a `Thing`, which begins with it and stays until
-    // the run is over.
-    let thing = unsafe { &*this.cast_const().cast::<Thing>() };
+unsafe fn thing<'a>(this: *mut c_void) -> &'a YieldedObject {
+    // SAFETY: the caller passes the interface of a `YieldedObject`, which begins with it and stays
+    // until the run is over.
+    let thing = unsafe { &*this.cast_const().cast::<YieldedObject>() };
     if thing.references.get() == 0 {
         ntsim::fail(
             "C3",
@@ -167,7 +166,7 @@ unsafe extern "system" fn query(this: *mut c_void, iid: *const GUID, out: *mut *
         Some(code) => (code, without_provenance_mut(1)),
     };
     let gives = code == NTSTATUS::SUCCESS && !found.is_null();
-    world::with(|world| say(world, Said::Query(code, gives)));
+    world::with(|world| world.record(Reply::Query(code, gives)));
     // SAFETY: a client's `out` is writable.
     unsafe { out.write(found) };
     code

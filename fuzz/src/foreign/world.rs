@@ -10,10 +10,10 @@ use std::{sync::Arc, task::Wake};
 use ntcom::{CancelHandle, ComRc, NTSTATUS, async_com::CompletedHandler};
 
 use super::{
-    expect::{Awaited, Said},
+    held::{Awaiting, Held},
     hostile::Hostile,
     input::How,
-    kind::{Awaiting, Held},
+    reply::{Awaited, Reply, is_heard},
     thing::IThingRaw,
 };
 
@@ -76,7 +76,7 @@ pub(crate) struct Given {
 
 /// The world of this thread.
 #[derive(Default)]
-pub struct World {
+pub struct ForeignWorld {
     pub(crate) objects: RefCell<Vec<*mut Hostile>>,
     pub(crate) held: RefCell<Vec<Vec<Box<dyn Held>>>>,
     /// The interfaces that the client was handed out.
@@ -88,7 +88,7 @@ pub struct World {
     /// The contexts with which handlers have been called.
     pub(crate) called: RefCell<Vec<usize>>,
     /// The answers that the client has got in its current call.
-    pub(crate) said: RefCell<Vec<Said>>,
+    pub(crate) said: RefCell<Vec<Reply>>,
     /// The context that the client registered in its current call.
     pub(crate) registered: Cell<Option<usize>>,
     /// Whether one processor runs, so that each object is as it said last.
@@ -103,7 +103,7 @@ pub struct World {
     pub live: Cell<u64>,
 }
 
-impl World {
+impl ForeignWorld {
     /// Resets the world for a new run.
     pub(crate) fn reset(&self, processors: usize) {
         self.free();
@@ -145,6 +145,13 @@ impl World {
         unsafe { &*object }
     }
 
+    /// Records an answer, if the client's program gets it.
+    pub(super) fn record(&self, said: Reply) {
+        if is_heard() {
+            self.said.borrow_mut().push(said);
+        }
+    }
+
     /// The number of wakes of each waker.
     pub(crate) fn wakes(&self) -> [u32; WAKERS] {
         let wakers = self.wakers.borrow();
@@ -153,11 +160,11 @@ impl World {
 }
 
 thread_local! {
-    static WORLD: Cell<&'static World> = Cell::new(Box::leak(Box::default()));
+    static WORLD: Cell<&'static ForeignWorld> = Cell::new(Box::leak(Box::default()));
 }
 
 /// Calls `f` with this thread's world.
-pub fn with<R>(f: impl FnOnce(&World) -> R) -> R {
+pub fn with<R>(f: impl FnOnce(&ForeignWorld) -> R) -> R {
     f(WORLD.get())
 }
 

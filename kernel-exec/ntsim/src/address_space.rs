@@ -48,7 +48,7 @@ struct Ended {
     size: usize,
 }
 
-// SAFETY: the addresses are nobody's but this module's.
+// SAFETY: only this module uses the addresses.
 unsafe impl Send for Space {}
 
 static SPACE: Mutex<Space> = parking_lot::const_mutex(Space {

@@ -14,7 +14,7 @@ use super::{
     block::{self, CountedBy, Front, Itself},
     interfaces::Made,
     place::{Alone, Kind, Place, add_ref, beyond, release},
-    unknown::answer_query,
+    unknown::{answer_query, call_add_ref, call_release, slots},
 };
 use crate::{Init, NTSTATUS, NonPaged};
 
@@ -322,20 +322,6 @@ unsafe impl<Tables, T> CountedBy<Aggregated<Tables>, T> for ByOuter {
         Some(offset_of!(Front<Aggregated<Tables>, T>, core) - offset_of!(Aggregated<Tables>, outer));
 }
 
-/// Reads the first three slots of the outer object (QueryInterface, AddRef, Release), if all of
-/// them are there.
-///
-/// # Safety
-/// `outer` is alive.
-unsafe fn slots(outer: NonNull<IUnknownRaw>) -> Option<IUnknownVtbl> {
-    // SAFETY: the caller keeps `outer` alive.
-    let table = unsafe { outer.as_ref() }.vtbl;
-    // SAFETY: the pointer is null or points to the table of `outer`.
-    let table = unsafe { table.as_ref() }.copied()?;
-    let complete = table.QueryInterface.is_some() && table.AddRef.is_some() && table.Release.is_some();
-    complete.then_some(table)
-}
-
 /// The place of the own IUnknown of inner objects with interfaces `S`.
 struct Own<S>(PhantomData<S>);
 
@@ -422,33 +408,6 @@ unsafe fn outer<Tables, const K: usize>(this: *mut c_void) -> NonNull<IUnknownRa
     let front = unsafe { this.byte_sub(back) };
     // SAFETY: the block begins with its front.
     unsafe { &*front.cast_const().cast::<Aggregated<Tables>>() }.outer
-}
-
-/// Calls AddRef of the outer object.
-///
-/// # Safety
-/// `outer` is alive.
-pub(super) unsafe fn call_add_ref(outer: NonNull<IUnknownRaw>) -> u32 {
-    // SAFETY: the caller keeps `outer` alive.
-    match unsafe { slots(outer) }.and_then(|table| table.AddRef) {
-        // SAFETY: the slot is from the table of `outer`, which the caller keeps alive.
-        Some(slot) => unsafe { slot(outer.as_ptr().cast()) },
-        // `aggregated_in` saw this slot, so the other side has corrupted its own table since.
-        None => ntcom_exec::fail_fast_corrupt_interface(),
-    }
-}
-
-/// Calls Release of the outer object.
-///
-/// # Safety
-/// The caller gives up its reference to `outer`.
-pub(super) unsafe fn call_release(outer: NonNull<IUnknownRaw>) -> u32 {
-    // SAFETY: the caller's reference keeps `outer` alive.
-    match unsafe { slots(outer) }.and_then(|table| table.Release) {
-        // SAFETY: the slot is from the table of `outer`, and the caller gives up its reference.
-        Some(slot) => unsafe { slot(outer.as_ptr().cast()) },
-        None => ntcom_exec::fail_fast_corrupt_interface(),
-    }
 }
 
 unsafe extern "system" fn outer_query_interface<Tables, const K: usize>(

@@ -25,7 +25,7 @@ use ntcom_exec::ReferenceCount;
 
 use super::{
     GUID, IUnknownRaw,
-    aggregate::{call_add_ref, call_release},
+    unknown::{call_add_ref, call_release},
 };
 use crate::{Init, NTSTATUS, NonPaged};
 

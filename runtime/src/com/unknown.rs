@@ -1,6 +1,6 @@
 //! `IUnknown`: the three slots that every interface begins with.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, ptr::NonNull};
 
 use super::{
     ComRc, GUID,
@@ -310,6 +310,47 @@ pub(crate) unsafe fn answer_query(
     // SAFETY: `out` is not null, so the caller guarantees that it is writable.
     unsafe { out.write_unaligned(interface) };
     NTSTATUS::SUCCESS
+}
+
+/// Reads the first three slots of the outer object (QueryInterface, AddRef, Release), if all of
+/// them are there.
+///
+/// # Safety
+/// `outer` is alive.
+pub(super) unsafe fn slots(outer: NonNull<IUnknownRaw>) -> Option<IUnknownVtbl> {
+    // SAFETY: the caller keeps `outer` alive.
+    let table = unsafe { outer.as_ref() }.vtbl;
+    // SAFETY: the pointer is null or points to the table of `outer`.
+    let table = unsafe { table.as_ref() }.copied()?;
+    let complete = table.QueryInterface.is_some() && table.AddRef.is_some() && table.Release.is_some();
+    complete.then_some(table)
+}
+
+/// Calls AddRef of the outer object.
+///
+/// # Safety
+/// `outer` is alive.
+pub(super) unsafe fn call_add_ref(outer: NonNull<IUnknownRaw>) -> u32 {
+    // SAFETY: the caller keeps `outer` alive.
+    match unsafe { slots(outer) }.and_then(|table| table.AddRef) {
+        // SAFETY: the slot is from the table of `outer`, which the caller keeps alive.
+        Some(slot) => unsafe { slot(outer.as_ptr().cast()) },
+        // `aggregated_in` saw this slot, so the other side has corrupted its own table since.
+        None => ntcom_exec::fail_fast_corrupt_interface(),
+    }
+}
+
+/// Calls Release of the outer object.
+///
+/// # Safety
+/// The caller gives up its reference to `outer`.
+pub(super) unsafe fn call_release(outer: NonNull<IUnknownRaw>) -> u32 {
+    // SAFETY: the caller's reference keeps `outer` alive.
+    match unsafe { slots(outer) }.and_then(|table| table.Release) {
+        // SAFETY: the slot is from the table of `outer`, and the caller gives up its reference.
+        Some(slot) => unsafe { slot(outer.as_ptr().cast()) },
+        None => ntcom_exec::fail_fast_corrupt_interface(),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! A reference to a pointer with an interface's methods lasts as long as the counted pointer: safe code cannot
-//! keep one, copy one, or make one up.
+//! A reference to a pointer with an interface's methods lasts as long as the counted pointer: safe
+//! code cannot keep one, copy one, or make one up.
 use ntcom::{ComRc, GUID, IUnknown};
 
 mod inner {

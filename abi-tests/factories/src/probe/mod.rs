@@ -34,8 +34,8 @@ fn good<T>(what: &str, answer: Result<T, NTSTATUS>) -> Result<T, String> {
 /// # Safety
 /// The call is within a simulated kernel. `probes` does what `c/probe.h` declares.
 pub unsafe fn called_by(probes: Probes) -> Result<(), String> {
-    let arguments = Values::graffiti(0x10);
-    let answers = Values::graffiti(0x80);
+    let arguments = Values::canary(0x10);
+    let answers = Values::canary(0x80);
     let recording: &'static Recording = Box::leak(Box::new(Recording::new(answers)));
     let object = good("no object", ComObject::<_, IProbeRaw>::new(recording))?;
     let mut found = Values::NONE;
@@ -73,8 +73,8 @@ pub unsafe fn called_by(probes: Probes) -> Result<(), String> {
 /// # Safety
 /// The call is within a simulated kernel. `probe` does what `c/probe.h` declares.
 pub unsafe fn calls(probe: Probe) -> Result<(), String> {
-    let a = Values::graffiti(0x10);
-    let answers = Values::graffiti(0x80);
+    let a = Values::canary(0x10);
+    let answers = Values::canary(0x80);
     let operation = ntcom::spawn_async_operation_raw(async { LATER });
     let mut place = Place::new(&a, &answers, operation.cast());
     // SAFETY: `place` outlives the object, which does not count references.

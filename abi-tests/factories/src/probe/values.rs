@@ -24,7 +24,7 @@ pub struct Values {
 impl Values {
     /// Makes values with bytes that identify their place and their set.
     #[must_use]
-    pub fn graffiti(set: u8) -> Self {
+    pub fn canary(set: u8) -> Self {
         let mut next = set;
         let mut byte = || {
             next = next.wrapping_add(1);

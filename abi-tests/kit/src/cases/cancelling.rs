@@ -1,13 +1,11 @@
 //! Cases of C10, cancel.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{script::Shape, value::Kind};
+use ntcom_fuzz_model::{script::Shape, value::ValueKind};
 
-use super::{
-    Case, case,
-    steps::{END, OBSERVE, PARK, PENDING, STASH, TAKE, WAIT, WAIT_1, guarded, plain},
-};
+use super::steps::{END, OBSERVE, PARK, PENDING, STASH, TAKE, WAIT, WAIT_1, guarded, plain};
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     kit::{Kit, Spawn, status},
@@ -74,7 +72,7 @@ fn guards(kit: &Kit<'_>, operation: usize, expected: [Option<bool>; 2]) -> Check
 }
 
 fn idle(kit: &Kit<'_>) -> Check {
-    for kind in Kind::ALL {
+    for kind in ValueKind::ALL {
         let operation = kit.spawn_to_cancel(kind, PENDING)?;
         kit.advance()?;
         kit.expect_status(Rule::C10, operation, status::STARTED)?;
@@ -87,7 +85,7 @@ fn idle(kit: &Kit<'_>) -> Check {
 }
 
 fn is_a_request(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn_to_cancel(Kind::U8, PENDING)?;
+    let operation = kit.spawn_to_cancel(ValueKind::U8, PENDING)?;
     kit.advance()?;
     kit.request(operation)?;
     // No body has run since.
@@ -97,7 +95,7 @@ fn is_a_request(kit: &Kit<'_>) -> Check {
 }
 
 fn before_the_first_poll(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn_to_cancel(Kind::U8, plain([OBSERVE, WAIT, END, END, END, END]))?;
+    let operation = kit.spawn_to_cancel(ValueKind::U8, plain([OBSERVE, WAIT, END, END, END, END]))?;
     kit.request(operation)?;
     kit.advance()?;
     polls(kit, operation, 1)?;
@@ -105,7 +103,7 @@ fn before_the_first_poll(kit: &Kit<'_>) -> Check {
 }
 
 fn while_pending(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn_to_cancel(Kind::U8, PENDING)?;
+    let operation = kit.spawn_to_cancel(ValueKind::U8, PENDING)?;
     kit.advance()?;
     for _ in 0..3 {
         kit.request(operation)?;
@@ -116,7 +114,7 @@ fn while_pending(kit: &Kit<'_>) -> Check {
 }
 
 fn after_the_end(kit: &Kit<'_>) -> Check {
-    for (operation, status, stored) in super::states::every(kit, Kind::U64)? {
+    for (operation, status, stored) in super::states::every(kit, ValueKind::U64)? {
         if status != status::STARTED {
             kit.cancel(operation)?;
             kit.advance()?;
@@ -129,10 +127,10 @@ fn after_the_end(kit: &Kit<'_>) -> Check {
 /// The log of a body. A body that sees a request has another log than one that does not.
 fn log_of(
     kit: &Kit<'_>,
-    script: ntcom_fuzz::script::Script,
+    script: ntcom_fuzz_model::script::Script,
     cancelled: bool,
 ) -> Result<u64, crate::finding::Finding> {
-    let operation = kit.spawn_to_cancel(Kind::U8, script)?;
+    let operation = kit.spawn_to_cancel(ValueKind::U8, script)?;
     if cancelled {
         kit.request(operation)?;
     }
@@ -142,7 +140,7 @@ fn log_of(
 
 /// The log after these entries.
 fn after(entries: &[u64]) -> u64 {
-    entries.iter().fold(0, |log, entry| ntcom_fuzz::body::mix(log, *entry))
+    entries.iter().fold(0, |log, entry| ntcom_fuzz_model::event::mix(log, *entry))
 }
 
 fn is_seen(kit: &Kit<'_>) -> Check {
@@ -168,7 +166,7 @@ fn is_taken(kit: &Kit<'_>) -> Check {
         kit,
         C10,
         log_of(kit, script, false)? == after(&[0x10, 0x10, 0x20]),
-        "a body takes a request that nobody has made"
+        "a body takes a cancel request, and no client has made one"
     );
     let log = log_of(kit, script, true)?;
     check!(
@@ -187,7 +185,7 @@ fn is_taken(kit: &Kit<'_>) -> Check {
     }
     completed(kit, operation)?;
     // A later request is a new one.
-    let operation = kit.spawn_to_cancel(Kind::U8, script)?;
+    let operation = kit.spawn_to_cancel(ValueKind::U8, script)?;
     kit.request(operation)?;
     kit.advance()?;
     kit.request(operation)?;
@@ -196,7 +194,7 @@ fn is_taken(kit: &Kit<'_>) -> Check {
 }
 
 fn completes(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn_to_cancel(Kind::U64, plain([WAIT, END, END, END, END, END]))?;
+    let operation = kit.spawn_to_cancel(ValueKind::U64, plain([WAIT, END, END, END, END, END]))?;
     kit.advance()?;
     kit.request(operation)?;
     kit.open(0)?;
@@ -206,7 +204,7 @@ fn completes(kit: &Kit<'_>) -> Check {
 
 fn unwinds(kit: &Kit<'_>) -> Check {
     let operation =
-        kit.spawn_to_cancel(Kind::U64, guarded(Shape::TryFinally, [WAIT, END, END, OBSERVE, END, END]))?;
+        kit.spawn_to_cancel(ValueKind::U64, guarded(Shape::TryFinally, [WAIT, END, END, OBSERVE, END, END]))?;
     kit.advance()?;
     kit.request(operation)?;
     kit.advance()?;
@@ -217,7 +215,7 @@ fn unwinds(kit: &Kit<'_>) -> Check {
 
 fn cleans_up_anyway(kit: &Kit<'_>) -> Check {
     let operation =
-        kit.spawn_to_cancel(Kind::U64, guarded(Shape::TryFinally, [WAIT, END, END, OBSERVE, END, END]))?;
+        kit.spawn_to_cancel(ValueKind::U64, guarded(Shape::TryFinally, [WAIT, END, END, OBSERVE, END, END]))?;
     kit.advance()?;
     kit.open(0)?;
     kit.advance()?;
@@ -229,7 +227,8 @@ fn cleans_up_anyway(kit: &Kit<'_>) -> Check {
 
 fn on_cancel(kit: &Kit<'_>) -> Check {
     let script = guarded(Shape::OnCancel, [WAIT, END, END, OBSERVE, END, END]);
-    let (kept, cancelled) = (kit.spawn(Kind::U64, script)?, kit.spawn_to_cancel(Kind::U64, script)?);
+    let (kept, cancelled) =
+        (kit.spawn(ValueKind::U64, script)?, kit.spawn_to_cancel(ValueKind::U64, script)?);
     kit.advance()?;
     kit.request(cancelled)?;
     kit.advance()?;
@@ -245,7 +244,7 @@ fn on_cancel(kit: &Kit<'_>) -> Check {
 
 fn before_the_first_poll_cleans_up(kit: &Kit<'_>) -> Check {
     let operation =
-        kit.spawn_to_cancel(Kind::U8, guarded(Shape::TryFinally, [WAIT, END, END, END, END, END]))?;
+        kit.spawn_to_cancel(ValueKind::U8, guarded(Shape::TryFinally, [WAIT, END, END, END, END, END]))?;
     kit.request(operation)?;
     kit.advance()?;
     guards(kit, operation, [Some(false), None])?;
@@ -255,7 +254,7 @@ fn before_the_first_poll_cleans_up(kit: &Kit<'_>) -> Check {
 
 fn cleanup_sees_none(kit: &Kit<'_>) -> Check {
     let operation =
-        kit.spawn_to_cancel(Kind::U8, guarded(Shape::TryFinally, [WAIT, END, END, OBSERVE, TAKE, END]))?;
+        kit.spawn_to_cancel(ValueKind::U8, guarded(Shape::TryFinally, [WAIT, END, END, OBSERVE, TAKE, END]))?;
     kit.advance()?;
     kit.request(operation)?;
     kit.advance()?;
@@ -265,8 +264,8 @@ fn cleanup_sees_none(kit: &Kit<'_>) -> Check {
 }
 
 fn cleanup_waits(kit: &Kit<'_>) -> Check {
-    let operation =
-        kit.spawn_to_cancel(Kind::U8, guarded(Shape::TryFinally, [WAIT, END, END, WAIT_1, OBSERVE, END]))?;
+    let operation = kit
+        .spawn_to_cancel(ValueKind::U8, guarded(Shape::TryFinally, [WAIT, END, END, WAIT_1, OBSERVE, END]))?;
     kit.advance()?;
     kit.request(operation)?;
     kit.advance()?;
@@ -284,7 +283,7 @@ fn cleanup_waits(kit: &Kit<'_>) -> Check {
 fn nested(kit: &Kit<'_>) -> Check {
     // Inner main 0-1, inner cleanup 2, the rest of the outer main 3, outer cleanup 4-5.
     let script = guarded(Shape::Nested, [WAIT, END, OBSERVE, WAIT_1, OBSERVE, END]);
-    let operation = kit.spawn_to_cancel(Kind::U64, script)?;
+    let operation = kit.spawn_to_cancel(ValueKind::U64, script)?;
     kit.advance()?;
     kit.request(operation)?;
     kit.advance()?;
@@ -301,7 +300,7 @@ fn nested(kit: &Kit<'_>) -> Check {
 
 fn join(kit: &Kit<'_>) -> Check {
     let script = guarded(Shape::Join, [WAIT, END, OBSERVE, WAIT_1, END, OBSERVE]);
-    let operation = kit.spawn_to_cancel(Kind::U64, script)?;
+    let operation = kit.spawn_to_cancel(ValueKind::U64, script)?;
     kit.advance()?;
     kit.request(operation)?;
     kit.advance()?;
@@ -309,7 +308,7 @@ fn join(kit: &Kit<'_>) -> Check {
     canceled(kit, operation)?;
     // One of the two parts has ended already.
     let script = guarded(Shape::Join, [END, END, OBSERVE, WAIT, END, STASH]);
-    let operation = kit.spawn_to_cancel(Kind::U64, script)?;
+    let operation = kit.spawn_to_cancel(ValueKind::U64, script)?;
     kit.advance()?;
     kit.request(operation)?;
     kit.advance()?;
@@ -318,7 +317,7 @@ fn join(kit: &Kit<'_>) -> Check {
 }
 
 fn by_handle(kit: &Kit<'_>) -> Check {
-    let operation = kit.make(Spawn { cancellable: true, ..Spawn::new(Kind::U64, PENDING) })?;
+    let operation = kit.make(Spawn { cancellable: true, ..Spawn::new(ValueKind::U64, PENDING) })?;
     kit.handle_clone(operation)?;
     kit.advance()?;
     kit.handle_cancel(operation)?;
@@ -327,7 +326,7 @@ fn by_handle(kit: &Kit<'_>) -> Check {
     canceled(kit, operation)?;
     kit.handle_cancel(operation)?;
     // A clone of the handle cancels too, after the first handle has gone.
-    let operation = kit.make(Spawn { cancellable: true, ..Spawn::new(Kind::U64, PENDING) })?;
+    let operation = kit.make(Spawn { cancellable: true, ..Spawn::new(ValueKind::U64, PENDING) })?;
     kit.handle_clone(operation)?;
     kit.advance()?;
     kit.handle_drop(operation)?;
@@ -337,9 +336,9 @@ fn by_handle(kit: &Kit<'_>) -> Check {
 }
 
 fn all(kit: &Kit<'_>) -> Check {
-    let idle = kit.spawn(Kind::U64, PENDING)?;
+    let idle = kit.spawn(ValueKind::U64, PENDING)?;
     kit.advance()?;
-    let fresh = kit.spawn(Kind::U64, plain([PARK, PARK, END, END, END, END]))?;
+    let fresh = kit.spawn(ValueKind::U64, plain([PARK, PARK, END, END, END, END]))?;
     kit.cancel_all()?;
     kit.advance()?;
     canceled(kit, idle)?;

@@ -1,16 +1,17 @@
 //! Cases of C14, completion handlers.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     ops::{Handler, Via},
-    value::Kind,
+    value::ValueKind,
 };
 
 use super::{
-    Case, case, states,
+    states,
     steps::{PENDING, READY},
 };
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     freed::written_after,
@@ -56,7 +57,7 @@ fn handled(kit: &Kit<'_>, operation: usize, times: u32, when: &str) -> Check {
 }
 
 fn null_handler(kit: &Kit<'_>) -> Check {
-    for (operation, ..) in states::every(kit, Kind::U64)? {
+    for (operation, ..) in states::every(kit, ValueKind::U64)? {
         let answer = kit.set_completed(operation, Handler::Null)?;
         expect(kit, answer, NTSTATUS::INVALID_PARAMETER, "with a null handler")?;
         // A null handler was refused, so there is room for one.
@@ -71,7 +72,7 @@ fn null_handler(kit: &Kit<'_>) -> Check {
 }
 
 fn second_handler(kit: &Kit<'_>) -> Check {
-    for (operation, status, _) in states::every(kit, Kind::U64)? {
+    for (operation, status, _) in states::every(kit, ValueKind::U64)? {
         let times = u32::from(status != status::STARTED);
         expect(
             kit,
@@ -87,7 +88,7 @@ fn second_handler(kit: &Kit<'_>) -> Check {
 }
 
 fn runs_once(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, PENDING)?;
+    let operation = kit.spawn(ValueKind::U64, PENDING)?;
     expect(
         kit,
         kit.set_completed(operation, Handler::Records)?,
@@ -105,7 +106,7 @@ fn runs_once(kit: &Kit<'_>) -> Check {
 }
 
 fn late(kit: &Kit<'_>) -> Check {
-    for (operation, status, _) in states::every(kit, Kind::U64)? {
+    for (operation, status, _) in states::every(kit, ValueKind::U64)? {
         if status != status::STARTED {
             expect(
                 kit,
@@ -120,8 +121,8 @@ fn late(kit: &Kit<'_>) -> Check {
 }
 
 fn told(kit: &Kit<'_>) -> Check {
-    let (completes, cancels) = (kit.spawn(Kind::U64, READY)?, kit.spawn(Kind::U64, PENDING)?);
-    let fails = kit.spawn_error(Kind::U64, states::FAILURE)?;
+    let (completes, cancels) = (kit.spawn(ValueKind::U64, READY)?, kit.spawn(ValueKind::U64, PENDING)?);
+    let fails = kit.spawn_error(ValueKind::U64, states::FAILURE)?;
     for operation in [completes, cancels, fails] {
         kit.set_completed(operation, Handler::Records)?;
     }
@@ -140,7 +141,7 @@ fn told(kit: &Kit<'_>) -> Check {
 }
 
 fn releases_the_last(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, super::steps::STASHED)?;
+    let operation = kit.spawn(ValueKind::U64, super::steps::STASHED)?;
     kit.set_completed(operation, Handler::Releases)?;
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
@@ -154,7 +155,7 @@ fn releases_the_last(kit: &Kit<'_>) -> Check {
 }
 
 fn late_releases(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, READY)?;
+    let operation = kit.spawn(ValueKind::U64, READY)?;
     kit.advance()?;
     kit.set_completed(operation, Handler::Releases)?;
     handled(kit, operation, 1, "set late, inside of set_completed,")?;
@@ -162,7 +163,7 @@ fn late_releases(kit: &Kit<'_>) -> Check {
 }
 
 fn without_clients(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, PENDING)?;
+    let operation = kit.spawn(ValueKind::U64, PENDING)?;
     kit.set_completed(operation, Handler::Records)?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
@@ -186,7 +187,7 @@ fn not_used_afterwards(kit: &Kit<'_>) -> Check {
 }
 
 fn release_and_replace(kit: &Kit<'_>) -> Check {
-    for kind in Kind::ALL {
+    for kind in ValueKind::ALL {
         for late in [true, false] {
             let first = kit.spawn(kind, READY)?;
             if late {

@@ -1,15 +1,22 @@
 //! Cases of C3, counting.
 
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     ops::{Out, Via},
-    value::Kind,
+    value::ValueKind,
 };
 
 use super::{
-    Case, case, states,
+    states,
     steps::{END, PARK, PENDING, READY, plain},
 };
-use crate::{check, ensure, finding::Check, kit::Kit, need::Need, rule::Rule};
+use crate::{
+    case::{Case, case},
+    check, ensure,
+    finding::Check,
+    kit::Kit,
+    need::Need,
+    rule::Rule,
+};
 
 pub(super) const CASES: &[Case] = &[
     case(Rule::C3, "counts_say_zero_or_not", zero_or_not),
@@ -20,7 +27,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn zero_or_not(kit: &Kit<'_>) -> Check {
-    for (operation, ..) in states::every(kit, Kind::U8)? {
+    for (operation, ..) in states::every(kit, ValueKind::U8)? {
         for _ in 0..3 {
             check!(kit, C3, !kit.add_ref(operation, Via::Operation)?, "AddRef answers 0");
         }
@@ -36,7 +43,7 @@ fn zero_or_not(kit: &Kit<'_>) -> Check {
 }
 
 fn one_for_all(kit: &Kit<'_>) -> Check {
-    for (operation, ..) in states::every(kit, Kind::U8)? {
+    for (operation, ..) in states::every(kit, ValueKind::U8)? {
         check!(kit, C3, !kit.add_ref(operation, Via::Control)?, "AddRef answers 0");
         check!(kit, C3, !kit.add_ref(operation, Via::Operation)?, "AddRef answers 0");
         ensure!(
@@ -58,7 +65,7 @@ fn last_release(kit: &Kit<'_>) -> Check {
         // The second operation waits without a waker, because a waker would be a reference.
         let parked = kit.has_control().then_some(plain([PARK, END, END, END, END, END]));
         for script in parked.into_iter().chain([READY]) {
-            let operation = kit.spawn(Kind::U64, script)?;
+            let operation = kit.spawn(ValueKind::U64, script)?;
             kit.advance()?;
             if script != READY {
                 kit.cancel(operation)?;
@@ -80,8 +87,8 @@ fn last_release(kit: &Kit<'_>) -> Check {
 }
 
 fn frees(kit: &Kit<'_>) -> Check {
-    let first = kit.spawn(Kind::Aligned, READY)?;
-    let second = kit.spawn(Kind::Page, READY)?;
+    let first = kit.spawn(ValueKind::Aligned, READY)?;
+    let second = kit.spawn(ValueKind::Page, READY)?;
     kit.advance()?;
     check!(kit, C3, kit.live() == Some(2), "two operations live, and there is memory for {:?}", kit.live());
     kit.release(first, Via::Operation)?;
@@ -92,7 +99,7 @@ fn frees(kit: &Kit<'_>) -> Check {
 }
 
 fn overflow(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U8, PENDING)?;
+    let operation = kit.spawn(ValueKind::U8, PENDING)?;
     kit.advance()?;
     let this = kit.0.slot(operation, |slot| slot.operation);
     kit.0.trail.add("exhaust_references".to_owned());

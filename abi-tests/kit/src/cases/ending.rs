@@ -1,17 +1,14 @@
 //! Cases of C6, C7 and C8, the ends of operations.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    ops::{Handler, STATUSES},
-    script::Shape,
-    value::Kind,
-};
+use ntcom_fuzz_model::{ops::Handler, script::Shape, status::STATUSES, value::ValueKind};
 
 use super::{
-    Case, case, states,
+    states,
     steps::{END, NOTIFY, PARK, READY, STASH, WAIT, YIELD, guarded, plain},
 };
 use crate::{
+    case::{Case, case},
     check,
     finding::{Check, Finding},
     kit::{Kit, UNKNOWN, status},
@@ -33,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn nothing_changes_an_end(kit: &Kit<'_>) -> Check {
-    for (operation, status, stored) in states::every(kit, Kind::U64)? {
+    for (operation, status, stored) in states::every(kit, ValueKind::U64)? {
         if status == status::STARTED {
             continue;
         }
@@ -53,11 +50,11 @@ fn nothing_changes_an_end(kit: &Kit<'_>) -> Check {
 }
 
 fn wake_after_the_end(kit: &Kit<'_>) -> Check {
-    let completed = kit.spawn(Kind::U64, plain([STASH, STASH, END, END, END, END]))?;
+    let completed = kit.spawn(ValueKind::U64, plain([STASH, STASH, END, END, END, END]))?;
     let mut ended = vec![(completed, status::COMPLETED, NTSTATUS::SUCCESS)];
     kit.advance()?;
     if kit.can_cancel() {
-        let canceled = kit.spawn_to_cancel(Kind::U64, plain([STASH, STASH, WAIT, END, END, END]))?;
+        let canceled = kit.spawn_to_cancel(ValueKind::U64, plain([STASH, STASH, WAIT, END, END, END]))?;
         kit.advance()?;
         kit.request(canceled)?;
         kit.advance()?;
@@ -96,7 +93,7 @@ fn is(kit: &Kit<'_>, operation: usize, status: u32, rule: Rule) -> Result<bool, 
 
 fn failures_are_stored(kit: &Kit<'_>) -> Check {
     for given in STATUSES {
-        for kind in [Kind::Unit, Kind::U64, Kind::Page] {
+        for kind in [ValueKind::Unit, ValueKind::U64, ValueKind::Page] {
             let operation = kit.spawn_error(kind, NTSTATUS::from_u32(given))?;
             // Success and informational codes are not failures.
             let stored = if given >> 31 == 0 { NTSTATUS::UNSUCCESSFUL.to_u32() } else { given };
@@ -107,14 +104,14 @@ fn failures_are_stored(kit: &Kit<'_>) -> Check {
 }
 
 fn canceled_stores_cancelled(kit: &Kit<'_>) -> Check {
-    match states::in_state(kit, Kind::U8, status::CANCELED)? {
+    match states::in_state(kit, ValueKind::U8, status::CANCELED)? {
         Some(canceled) => kit.expect_end(Rule::C7, canceled, status::CANCELED, NTSTATUS::CANCELLED),
         None => Ok(()),
     }
 }
 
 fn dropped_before_visible(kit: &Kit<'_>) -> Check {
-    for kind in [Kind::Unit, Kind::U64, Kind::Aligned] {
+    for kind in [ValueKind::Unit, ValueKind::U64, ValueKind::Aligned] {
         let completed = kit.spawn(kind, READY)?;
         let mut all = vec![(completed, status::COMPLETED, Rule::C8)];
         if kit.can_cancel() {
@@ -157,7 +154,7 @@ fn times(times: u32) -> String {
 }
 
 fn polled_once_a_wake(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, plain([STASH, STASH, PARK, PARK, YIELD, NOTIFY]))?;
+    let operation = kit.spawn(ValueKind::U64, plain([STASH, STASH, PARK, PARK, YIELD, NOTIFY]))?;
     let expect = |polls| {
         let found = kit.record(operation).polls;
         check!(
@@ -188,7 +185,7 @@ fn polled_once_a_wake(kit: &Kit<'_>) -> Check {
 }
 
 fn not_polled_after_ready(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, plain([STASH, NOTIFY, NOTIFY, END, END, END]))?;
+    let operation = kit.spawn(ValueKind::U64, plain([STASH, NOTIFY, NOTIFY, END, END, END]))?;
     kit.advance()?;
     kit.wake(operation, true)?;
     kit.advance()?;
@@ -210,7 +207,7 @@ fn not_polled_after_ready(kit: &Kit<'_>) -> Check {
 fn cleanups_before_visible(kit: &Kit<'_>) -> Check {
     // The cleanup takes two polls.
     let script = guarded(Shape::TryFinally, [WAIT, END, END, STASH, PARK, PARK]);
-    let operation = kit.spawn_to_cancel(Kind::U8, script)?;
+    let operation = kit.spawn_to_cancel(ValueKind::U8, script)?;
     kit.advance()?;
     kit.request(operation)?;
     kit.advance()?;

@@ -1,13 +1,14 @@
 //! Cases of C20, bodies that fail by themselves.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{ops::STATUSES, script::Shape, value::Kind};
+use ntcom_fuzz_model::{script::Shape, status::STATUSES, value::ValueKind};
 
 use super::{
-    Case, case, states,
+    states,
     steps::{END, OBSERVE, PARK, READY, WAIT, guarded, plain},
 };
 use crate::{
+    case::{Case, case},
     finding::Check,
     kit::{Kit, Spawn, status},
     need::Need,
@@ -32,12 +33,12 @@ pub(super) const CASES: &[Case] = &[
     ]),
 ];
 
-fn failing(script: ntcom_fuzz::script::Script, with: NTSTATUS) -> Spawn {
-    Spawn { fails: Some(with), ..Spawn::new(Kind::U64, script) }
+fn failing(script: ntcom_fuzz_model::script::Script, with: NTSTATUS) -> Spawn {
+    Spawn { fails: Some(with), ..Spawn::new(ValueKind::U64, script) }
 }
 
 fn fails(kit: &Kit<'_>) -> Check {
-    for kind in Kind::ALL {
+    for kind in ValueKind::ALL {
         for script in [READY, plain([WAIT, END, END, END, END, END])] {
             let operation = kit.make(Spawn { kind, ..failing(script, states::FAILURE) })?;
             kit.open(0)?;

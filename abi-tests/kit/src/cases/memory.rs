@@ -2,17 +2,18 @@
 //! IRQL and allocations.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, OutValue},
     ops::{Handler, Iid, Out, Via},
-    value::Kind,
+    value::ValueKind,
 };
 
 use super::{
-    Case, case, states,
+    states,
     steps::{PENDING, READY, STASHED},
 };
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     kit::{Kit, Spawn, status},
@@ -36,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn never_null(kit: &Kit<'_>) -> Check {
-    for kind in Kind::ALL {
+    for kind in ValueKind::ALL {
         // `spawn` and `spawn_error` check for null.
         kit.spawn(kind, READY)?;
         kit.spawn_error(kind, NTSTATUS::SUCCESS)?;
@@ -46,7 +47,7 @@ fn never_null(kit: &Kit<'_>) -> Check {
 
 const NO_MEMORY: NTSTATUS = NTSTATUS::INSUFFICIENT_RESOURCES;
 
-fn constant(kit: &Kit<'_>, kind: Kind) -> Result<usize, crate::finding::Finding> {
+fn constant(kit: &Kit<'_>, kind: ValueKind) -> Result<usize, crate::finding::Finding> {
     kit.fail_next_allocation()?;
     let operation = kit.spawn(kind, STASHED)?;
     let record = kit.record(operation);
@@ -61,7 +62,7 @@ fn constant(kit: &Kit<'_>, kind: Kind) -> Result<usize, crate::finding::Finding>
 }
 
 fn without_memory(kit: &Kit<'_>) -> Check {
-    for kind in Kind::ALL {
+    for kind in ValueKind::ALL {
         let operation = constant(kit, kind)?;
         for _ in 0..2 {
             kit.expect_end(Rule::C11, operation, status::ERROR, NO_MEMORY)?;
@@ -102,7 +103,7 @@ fn without_memory(kit: &Kit<'_>) -> Check {
 }
 
 fn constant_counts(kit: &Kit<'_>) -> Check {
-    let operation = constant(kit, Kind::U64)?;
+    let operation = constant(kit, ValueKind::U64)?;
     for via in kit.vias().iter().copied() {
         check!(kit, C11, !kit.add_ref(operation, via)?, "AddRef of an operation without memory answers 0");
         check!(kit, C11, !kit.release(operation, via)?, "Release of an operation without memory answers 0");
@@ -110,7 +111,7 @@ fn constant_counts(kit: &Kit<'_>) -> Check {
             (Iid::Unknown, NTSTATUS::SUCCESS, OutValue::Interface(Via::Operation)),
             (Iid::Operation, NTSTATUS::SUCCESS, OutValue::Interface(Via::Operation)),
             (Iid::Control, NTSTATUS::SUCCESS, OutValue::Interface(Via::Control)),
-            (Iid::Nobodys, NTSTATUS::NOINTERFACE, OutValue::Null),
+            (Iid::Unsupported, NTSTATUS::NOINTERFACE, OutValue::Null),
         ] {
             if iid == Iid::Control && !kit.has_control() {
                 continue;
@@ -143,7 +144,7 @@ fn constant_counts(kit: &Kit<'_>) -> Check {
 }
 
 fn constant_handlers(kit: &Kit<'_>) -> Check {
-    let operation = constant(kit, Kind::U64)?;
+    let operation = constant(kit, ValueKind::U64)?;
     for times in 1..=3 {
         let answer = kit.set_completed(operation, Handler::Records)?;
         check!(
@@ -168,7 +169,7 @@ fn constant_handlers(kit: &Kit<'_>) -> Check {
 
 fn failed_without_memory(kit: &Kit<'_>) -> Check {
     kit.fail_next_allocation()?;
-    let operation = kit.spawn_error(Kind::U64, states::FAILURE)?;
+    let operation = kit.spawn_error(ValueKind::U64, states::FAILURE)?;
     kit.expect_status(Rule::C11, operation, status::ERROR)?;
     let Answer { status, out } = kit.get_result(operation, Out::Given)?;
     let answered = NTSTATUS::from_u32(status);
@@ -182,21 +183,21 @@ fn failed_without_memory(kit: &Kit<'_>) -> Check {
     check!(
         kit,
         C5,
-        out == OutValue::Bytes(ntcom_fuzz::value::Bytes::Zeroed),
+        out == OutValue::Bytes(ntcom_fuzz_model::value::Bytes::Zeroed),
         "its get_result leaves {out:?}"
     );
     Ok(())
 }
 
 fn memory_comes_back(kit: &Kit<'_>) -> Check {
-    constant(kit, Kind::U64)?;
-    let operation = kit.spawn(Kind::U64, READY)?;
+    constant(kit, ValueKind::U64)?;
+    let operation = kit.spawn(ValueKind::U64, READY)?;
     kit.advance()?;
     kit.expect_end(Rule::C11, operation, status::COMPLETED, NTSTATUS::SUCCESS)
 }
 
 fn raises(kit: &Kit<'_>) -> Check {
-    let operation = kit.make(Spawn { raises: true, ..Spawn::new(Kind::U64, READY) })?;
+    let operation = kit.make(Spawn { raises: true, ..Spawn::new(ValueKind::U64, READY) })?;
     kit.advance()?;
     kit.status(operation)?;
     Ok(())
@@ -204,7 +205,7 @@ fn raises(kit: &Kit<'_>) -> Check {
 
 fn no_slot_allocates(kit: &Kit<'_>) -> Check {
     // Each call checks its own allocations.
-    for (operation, ..) in states::every(kit, Kind::Page)? {
+    for (operation, ..) in states::every(kit, ValueKind::Page)? {
         for via in kit.vias().iter().copied() {
             kit.query(operation, via, Iid::Unknown, Out::Given)?;
             kit.add_ref(operation, via)?;
@@ -226,7 +227,7 @@ fn no_slot_allocates(kit: &Kit<'_>) -> Check {
 
 fn no_waker_allocates(kit: &Kit<'_>) -> Check {
     // Each call checks its own allocations.
-    let operation = kit.spawn(Kind::U64, STASHED)?;
+    let operation = kit.spawn(ValueKind::U64, STASHED)?;
     kit.advance()?;
     kit.clone_waker(operation)?;
     kit.wake(operation, true)?;
@@ -238,15 +239,15 @@ fn no_waker_allocates(kit: &Kit<'_>) -> Check {
 
 fn one_level(kit: &Kit<'_>) -> Check {
     // Each poll and each drop checks its own level.
-    states::every(kit, Kind::U64)?;
-    let pending = kit.spawn(Kind::U8, PENDING)?;
+    states::every(kit, ValueKind::U64)?;
+    let pending = kit.spawn(ValueKind::U8, PENDING)?;
     kit.advance()?;
     kit.release(pending, Via::Operation)?;
     kit.advance()
 }
 
 fn without_executor(kit: &Kit<'_>) -> Check {
-    for kind in Kind::ALL {
+    for kind in ValueKind::ALL {
         let operation = kit.make(Spawn { without_executor: true, ..Spawn::new(kind, READY) })?;
         kit.expect_end(Rule::C21, operation, status::ERROR, NTSTATUS::NOT_SUPPORTED)?;
         check!(kit, C21, kit.record(operation).polls == 0, "without an executor a body has run");

@@ -1,17 +1,15 @@
 //! Cases of C19, the object behind a method.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     ops::{Handler, Via},
     script::Script,
-    value::Kind,
+    value::ValueKind,
 };
 
-use super::{
-    Case, case,
-    steps::{PENDING, READY, STASHED},
-};
+use super::steps::{PENDING, READY, STASHED};
 use crate::{
+    case::{Case, case},
     check,
     finding::{Check, Finding},
     kit::{Kit, Spawn, status},
@@ -34,7 +32,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn call(kit: &Kit<'_>, object: usize, script: Script) -> Result<usize, Finding> {
-    kit.make(Spawn { object: Some(object), ..Spawn::new(Kind::U64, script) })
+    kit.make(Spawn { object: Some(object), ..Spawn::new(ValueKind::U64, script) })
 }
 
 fn lives_with_clients(kit: &Kit<'_>) -> Check {

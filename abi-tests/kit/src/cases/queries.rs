@@ -1,14 +1,15 @@
 //! Cases of C1 and C2, QueryInterface and identity.
 
 use ntcom::{AsyncControlRaw, AsyncOperationRaw, GUID, IUnknownRaw, Interface, NTSTATUS};
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, OutValue},
     ops::{Iid, Out, Via},
-    value::Kind,
+    value::ValueKind,
 };
 
-use super::{Case, case, states};
+use super::states;
 use crate::{
+    case::{Case, case},
     check, ensure,
     finding::{Check, Finding},
     kit::Kit,
@@ -46,7 +47,7 @@ fn expect(kit: &Kit<'_>, answer: Answer, status: NTSTATUS, out: OutValue, what: 
 
 /// Runs a check for each state and each interface.
 fn everywhere(kit: &Kit<'_>, check: impl Fn(usize, Via) -> Check) -> Check {
-    for (operation, ..) in states::every(kit, Kind::U64)? {
+    for (operation, ..) in states::every(kit, ValueKind::U64)? {
         for via in kit.vias() {
             check(operation, *via)?;
         }
@@ -63,7 +64,7 @@ fn null_iid(kit: &Kit<'_>) -> Check {
 
 fn null_out(kit: &Kit<'_>) -> Check {
     everywhere(kit, |operation, via| {
-        for iid in [Iid::Unknown, Iid::Operation, Iid::Control, Iid::Nobodys, Iid::Null] {
+        for iid in [Iid::Unknown, Iid::Operation, Iid::Control, Iid::Unsupported, Iid::Null] {
             let answer = kit.query(operation, via, iid, Out::Null)?;
             expect(kit, answer, NTSTATUS::INVALID_PARAMETER, OutValue::None, "with a null out")?;
         }
@@ -73,7 +74,7 @@ fn null_out(kit: &Kit<'_>) -> Check {
 
 fn unknown_iid(kit: &Kit<'_>) -> Check {
     everywhere(kit, |operation, via| {
-        let answer = kit.query(operation, via, Iid::Nobodys, Out::Given)?;
+        let answer = kit.query(operation, via, Iid::Unsupported, Out::Given)?;
         expect(kit, answer, NTSTATUS::NOINTERFACE, OutValue::Null, "for an interface that no object has")?;
         if !kit.has_control() {
             let answer = kit.query(operation, via, Iid::Control, Out::Given)?;
@@ -168,10 +169,10 @@ fn identity(kit: &Kit<'_>) -> Check {
 }
 
 fn never_change(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U8, super::steps::PENDING)?;
+    let operation = kit.spawn(ValueKind::U8, super::steps::PENDING)?;
     let set = |kit: &Kit<'_>| -> Result<Vec<u32>, Finding> {
         let mut answers = Vec::new();
-        for iid in [Iid::Unknown, Iid::Operation, Iid::Control, Iid::Nobodys] {
+        for iid in [Iid::Unknown, Iid::Operation, Iid::Control, Iid::Unsupported] {
             answers.push(kit.query(operation, Via::Operation, iid, Out::Given)?.status);
         }
         Ok(answers)

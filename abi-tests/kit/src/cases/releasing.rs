@@ -1,13 +1,11 @@
 //! Cases of C9, releasing without cancelling.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{ops::Via, script::Shape, value::Kind};
+use ntcom_fuzz_model::{ops::Via, script::Shape, value::ValueKind};
 
-use super::{
-    Case, case,
-    steps::{END, KEEP, OBSERVE, PARK, PENDING, STASHED, WAIT, guarded, plain},
-};
+use super::steps::{END, KEEP, OBSERVE, PARK, PENDING, STASHED, WAIT, guarded, plain};
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     kit::{Kit, Spawn, status},
@@ -23,14 +21,14 @@ pub(super) const CASES: &[Case] = &[
     case(Rule::C9, "abandoned_operations_clean_up", abandoned_cleans_up)
         .needs(&[Need::Shape(shape::TRY_FINALLY)]),
     case(Rule::C9, "abandoned_twice_is_dropped_unpolled", abandoned_twice),
-    case(Rule::C9, "a_waker_is_nobody_s_poll", waker_drop_runs_nothing),
+    case(Rule::C9, "dropping_a_waker_runs_nothing", waker_drop_runs_nothing),
     case(Rule::C9, "a_body_keeps_itself_alive", keeps_itself),
     case(Rule::C9, "dropping_a_handle_detaches_it", handle_detaches).needs(&[Need::Handles]),
     case(Rule::C9, "a_handle_outlives_the_end", handle_outlives).needs(&[Need::Handles]),
 ];
 
 fn go_on(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, STASHED)?;
+    let operation = kit.spawn(ValueKind::U64, STASHED)?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
@@ -50,7 +48,7 @@ fn go_on(kit: &Kit<'_>) -> Check {
 }
 
 fn left_reference(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, STASHED)?;
+    let operation = kit.spawn(ValueKind::U64, STASHED)?;
     kit.add_ref(operation, Via::Operation)?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
@@ -62,7 +60,7 @@ fn left_reference(kit: &Kit<'_>) -> Check {
 
 fn abandoned(kit: &Kit<'_>) -> Check {
     // Only its client could still wake it, and the client leaves.
-    let operation = kit.spawn(Kind::U64, plain([PARK, OBSERVE, END, END, END, END]))?;
+    let operation = kit.spawn(ValueKind::U64, plain([PARK, OBSERVE, END, END, END, END]))?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
@@ -79,7 +77,8 @@ fn abandoned(kit: &Kit<'_>) -> Check {
 }
 
 fn abandoned_cleans_up(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, guarded(Shape::TryFinally, [PARK, PARK, END, OBSERVE, END, END]))?;
+    let operation =
+        kit.spawn(ValueKind::U64, guarded(Shape::TryFinally, [PARK, PARK, END, OBSERVE, END, END]))?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
@@ -90,7 +89,7 @@ fn abandoned_cleans_up(kit: &Kit<'_>) -> Check {
 
 fn abandoned_twice(kit: &Kit<'_>) -> Check {
     // The body takes the request and goes on, and again no holder is left.
-    let operation = kit.spawn(Kind::U64, plain([PARK, super::steps::TAKE, PARK, OBSERVE, END, END]))?;
+    let operation = kit.spawn(ValueKind::U64, plain([PARK, super::steps::TAKE, PARK, OBSERVE, END, END]))?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
@@ -107,7 +106,7 @@ fn abandoned_twice(kit: &Kit<'_>) -> Check {
 }
 
 fn waker_drop_runs_nothing(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, STASHED)?;
+    let operation = kit.spawn(ValueKind::U64, STASHED)?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.clone_waker(operation)?;
@@ -121,13 +120,13 @@ fn waker_drop_runs_nothing(kit: &Kit<'_>) -> Check {
         kit,
         C9,
         kit.record(operation).drops == 1,
-        "nobody is left who could wake it, and its body has not been dropped"
+        "no client or waker is left, and its body has not been dropped"
     );
     Ok(())
 }
 
 fn keeps_itself(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, plain([KEEP, WAIT, END, END, END, END]))?;
+    let operation = kit.spawn(ValueKind::U64, plain([KEEP, WAIT, END, END, END, END]))?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
@@ -149,7 +148,7 @@ fn keeps_itself(kit: &Kit<'_>) -> Check {
 }
 
 fn handle_detaches(kit: &Kit<'_>) -> Check {
-    let operation = kit.make(Spawn { cancellable: true, ..Spawn::new(Kind::U64, PENDING) })?;
+    let operation = kit.make(Spawn { cancellable: true, ..Spawn::new(ValueKind::U64, PENDING) })?;
     kit.handle_clone(operation)?;
     kit.handle_drop(operation)?;
     kit.handle_drop(operation)?;
@@ -161,7 +160,8 @@ fn handle_detaches(kit: &Kit<'_>) -> Check {
 }
 
 fn handle_outlives(kit: &Kit<'_>) -> Check {
-    let operation = kit.make(Spawn { cancellable: true, ..Spawn::new(Kind::U64, super::steps::READY) })?;
+    let operation =
+        kit.make(Spawn { cancellable: true, ..Spawn::new(ValueKind::U64, super::steps::READY) })?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.handle_cancel(operation)?;

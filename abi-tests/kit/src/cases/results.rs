@@ -1,17 +1,25 @@
 //! Cases of C4, C5, C15 and C16, the answers of an operation.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, OutValue},
     ops::{Out, Via},
-    value::{Bytes, Kind},
+    value::{Bytes, ValueKind},
 };
 
 use super::{
-    Case, case, states,
+    states,
     steps::{END, PARK, PENDING, READY, plain},
 };
-use crate::{check, finding::Check, kit::Kit, kit::status, need::Need, rule::Rule};
+use crate::{
+    case::{Case, case},
+    check,
+    finding::Check,
+    kit::Kit,
+    kit::status,
+    need::Need,
+    rule::Rule,
+};
 
 const WAITS: &[Need] = &[Need::Control, Need::Passive];
 
@@ -39,7 +47,7 @@ const INVALID: u32 = NTSTATUS::INVALID_PARAMETER.to_u32();
 const OUTS: [Out; 2] = [Out::Given, Out::Misaligned];
 
 fn status_in_each_state(kit: &Kit<'_>) -> Check {
-    for (operation, status, _) in states::every(kit, Kind::U64)? {
+    for (operation, status, _) in states::every(kit, ValueKind::U64)? {
         let answer = kit.get_status(operation, Out::Given)?;
         check!(
             kit,
@@ -60,7 +68,7 @@ fn status_in_each_state(kit: &Kit<'_>) -> Check {
 }
 
 fn status_null_out(kit: &Kit<'_>) -> Check {
-    for (operation, ..) in states::every(kit, Kind::U64)? {
+    for (operation, ..) in states::every(kit, ValueKind::U64)? {
         let answer = kit.get_status(operation, Out::Null)?;
         check!(
             kit,
@@ -74,7 +82,7 @@ fn status_null_out(kit: &Kit<'_>) -> Check {
 }
 
 fn status_no_alignment(kit: &Kit<'_>) -> Check {
-    for (operation, status, _) in states::every(kit, Kind::U64)? {
+    for (operation, status, _) in states::every(kit, ValueKind::U64)? {
         let answer = kit.get_status(operation, Out::Misaligned)?;
         check!(
             kit,
@@ -89,7 +97,7 @@ fn status_no_alignment(kit: &Kit<'_>) -> Check {
 }
 
 /// Checks the answer of get_result and its bytes for a kind, twice and at both kinds of addresses.
-fn expect(kit: &Kit<'_>, kind: Kind, operation: usize, stored: NTSTATUS) -> Check {
+fn expect(kit: &Kit<'_>, kind: ValueKind, operation: usize, stored: NTSTATUS) -> Check {
     let bytes = if stored == NTSTATUS::SUCCESS { Bytes::Value } else { Bytes::Zeroed };
     for out in OUTS {
         for _ in 0..2 {
@@ -114,7 +122,7 @@ fn expect(kit: &Kit<'_>, kind: Kind, operation: usize, stored: NTSTATUS) -> Chec
 }
 
 fn result_while_started(kit: &Kit<'_>) -> Check {
-    for kind in Kind::ALL {
+    for kind in ValueKind::ALL {
         if let Some(started) = states::in_state(kit, kind, status::STARTED)? {
             expect(kit, kind, started, NTSTATUS::PENDING)?;
         }
@@ -126,7 +134,7 @@ fn result_while_started(kit: &Kit<'_>) -> Check {
 }
 
 fn result_when_completed(kit: &Kit<'_>) -> Check {
-    for kind in Kind::ALL {
+    for kind in ValueKind::ALL {
         let operation = kit.spawn(kind, READY)?;
         kit.advance()?;
         kit.expect_status(Rule::C5, operation, status::COMPLETED)?;
@@ -136,7 +144,7 @@ fn result_when_completed(kit: &Kit<'_>) -> Check {
 }
 
 fn result_without_value(kit: &Kit<'_>) -> Check {
-    for kind in Kind::ALL {
+    for kind in ValueKind::ALL {
         for (operation, status, stored) in states::every(kit, kind)? {
             if matches!(status, status::CANCELED | status::ERROR) {
                 expect(kit, kind, operation, stored)?;
@@ -147,7 +155,7 @@ fn result_without_value(kit: &Kit<'_>) -> Check {
 }
 
 fn result_null_out(kit: &Kit<'_>) -> Check {
-    for kind in Kind::ALL {
+    for kind in ValueKind::ALL {
         for (operation, ..) in states::every(kit, kind)? {
             let answer = kit.get_result(operation, Out::Null)?;
             check!(
@@ -163,7 +171,7 @@ fn result_null_out(kit: &Kit<'_>) -> Check {
 }
 
 fn wait_without_time(kit: &Kit<'_>) -> Check {
-    for (operation, status, _) in states::every(kit, Kind::U64)? {
+    for (operation, status, _) in states::every(kit, ValueKind::U64)? {
         let expected = if status == status::STARTED { NTSTATUS::TIMEOUT } else { NTSTATUS::SUCCESS };
         let answer = kit.wait(operation, Some(0))?;
         check!(
@@ -191,7 +199,7 @@ fn expect_wait(kit: &Kit<'_>, operation: usize, timeout: Option<i64>, expected: 
 }
 
 fn wait_for_what_has_ended(kit: &Kit<'_>) -> Check {
-    let all = states::every(kit, Kind::U64)?;
+    let all = states::every(kit, ValueKind::U64)?;
     kit.at_passive_level(|kit| {
         for (operation, ..) in all.into_iter().filter(|(_, status, _)| *status != status::STARTED) {
             for timeout in TIMEOUTS.into_iter().chain([None]) {
@@ -203,7 +211,7 @@ fn wait_for_what_has_ended(kit: &Kit<'_>) -> Check {
 }
 
 fn wait_until_time_is_over(kit: &Kit<'_>) -> Check {
-    let Some(started) = states::in_state(kit, Kind::U64, status::STARTED)? else { return Ok(()) };
+    let Some(started) = states::in_state(kit, ValueKind::U64, status::STARTED)? else { return Ok(()) };
     kit.at_passive_level(|kit| {
         for timeout in TIMEOUTS {
             expect_wait(kit, started, timeout, NTSTATUS::TIMEOUT)?;
@@ -215,8 +223,8 @@ fn wait_until_time_is_over(kit: &Kit<'_>) -> Check {
 
 /// Bodies at PASSIVE_LEVEL run before a wait for ever ends, whichever thread runs them.
 fn wait_until_the_end(kit: &Kit<'_>) -> Check {
-    let completes = kit.spawn(Kind::U64, READY)?;
-    let cancels = kit.spawn(Kind::U64, PENDING)?;
+    let completes = kit.spawn(ValueKind::U64, READY)?;
+    let cancels = kit.spawn(ValueKind::U64, PENDING)?;
     kit.cancel(cancels)?;
     kit.at_passive_level(|kit| {
         expect_wait(kit, completes, None, NTSTATUS::SUCCESS)?;
@@ -227,7 +235,7 @@ fn wait_until_the_end(kit: &Kit<'_>) -> Check {
 }
 
 fn wait_keeps_none(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, plain([PARK, END, END, END, END, END]))?;
+    let operation = kit.spawn(ValueKind::U64, plain([PARK, END, END, END, END, END]))?;
     kit.advance()?;
     kit.at_passive_level(|kit| expect_wait(kit, operation, Some(-1), NTSTATUS::TIMEOUT))?;
     kit.cancel(operation)?;
@@ -238,7 +246,7 @@ fn wait_keeps_none(kit: &Kit<'_>) -> Check {
 }
 
 fn wait_above_passive_level(kit: &Kit<'_>) -> Check {
-    let Some(started) = states::in_state(kit, Kind::U64, status::STARTED)? else { return Ok(()) };
+    let Some(started) = states::in_state(kit, ValueKind::U64, status::STARTED)? else { return Ok(()) };
     // SAFETY: `irql` may be called at any time.
     if kit.table().irql.is_none_or(|irql| unsafe { irql() } == 0) {
         kit.0.lacks.set(Some("programs above PASSIVE_LEVEL"));
@@ -258,7 +266,7 @@ fn wait_above_passive_level(kit: &Kit<'_>) -> Check {
 
 fn error_in_each_state(kit: &Kit<'_>) -> Check {
     for out in OUTS {
-        for (operation, _, stored) in states::every(kit, Kind::U64)? {
+        for (operation, _, stored) in states::every(kit, ValueKind::U64)? {
             let answer = kit.get_error(operation, out)?;
             check!(
                 kit,
@@ -280,7 +288,7 @@ fn error_in_each_state(kit: &Kit<'_>) -> Check {
 }
 
 fn error_null_out(kit: &Kit<'_>) -> Check {
-    for (operation, ..) in states::every(kit, Kind::U64)? {
+    for (operation, ..) in states::every(kit, ValueKind::U64)? {
         let answer = kit.get_error(operation, Out::Null)?;
         check!(
             kit,
@@ -294,7 +302,7 @@ fn error_null_out(kit: &Kit<'_>) -> Check {
 }
 
 fn result_size(kit: &Kit<'_>) -> Check {
-    for kind in Kind::ALL {
+    for kind in ValueKind::ALL {
         for (operation, ..) in states::every(kit, kind)? {
             for out in OUTS {
                 let answer = kit.get_result_size(operation, out)?;
@@ -314,7 +322,7 @@ fn result_size(kit: &Kit<'_>) -> Check {
 }
 
 fn result_size_null_out(kit: &Kit<'_>) -> Check {
-    for (operation, ..) in states::every(kit, Kind::U64)? {
+    for (operation, ..) in states::every(kit, ValueKind::U64)? {
         let answer = kit.get_result_size(operation, Out::Null)?;
         let answered = NTSTATUS::from_u32(answer.status);
         check!(

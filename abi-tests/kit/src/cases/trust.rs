@@ -7,10 +7,17 @@ use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, GUID, IUnknownRaw,
     IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus,
 };
-use ntcom_fuzz::value::Kind;
+use ntcom_fuzz_model::value::ValueKind;
 
-use super::{Case, case};
-use crate::{body::kind_number, check, finding::Check, kit::Kit, need::Need, rule::Rule};
+use crate::{
+    body::kind_number,
+    case::{Case, case},
+    check,
+    finding::Check,
+    kit::Kit,
+    need::Need,
+    rule::Rule,
+};
 
 pub(super) const CASES: &[Case] = &[
     case(Rule::C17, "a_good_operation_is_believed", good).needs(&[Need::Client]),
@@ -164,7 +171,7 @@ fn result(kit: &Kit<'_>, this: *mut c_void) -> (NTSTATUS, u64) {
     let Some(result) = kit.table().client_result else { return (BROKEN, 0) };
     kit.0.trail.add("client_result".to_owned());
     // SAFETY: the header lets the kit pass any object. There is room for the kind's value.
-    let status = NTSTATUS(unsafe { result(this, kind_number(Kind::U64), (&raw mut value).cast()) });
+    let status = NTSTATUS(unsafe { result(this, kind_number(ValueKind::U64), (&raw mut value).cast()) });
     (status, value)
 }
 
@@ -253,7 +260,7 @@ fn status_of(kit: &Kit<'_>, script: Script) -> (NTSTATUS, i32) {
     kit.0.trail.add("client_status".to_owned());
     let this = ptr::from_ref(&foreign).cast_mut().cast();
     // SAFETY: the header lets the kit pass any object. There is room for a status.
-    let answer = NTSTATUS(unsafe { status(this, kind_number(Kind::U64), &raw mut out) });
+    let answer = NTSTATUS(unsafe { status(this, kind_number(ValueKind::U64), &raw mut out) });
     (answer, out)
 }
 
@@ -298,7 +305,7 @@ fn queried(kit: &Kit<'_>, script: Script) -> Result<NTSTATUS, crate::finding::Fi
     kit.0.trail.add("client_query".to_owned());
     // SAFETY: the header lets the kit pass any object.
     let answer =
-        NTSTATUS(unsafe { query(ptr::from_ref(&foreign).cast_mut().cast(), kind_number(Kind::U64)) });
+        NTSTATUS(unsafe { query(ptr::from_ref(&foreign).cast_mut().cast(), kind_number(ValueKind::U64)) });
     is_given_back(kit, &foreign)?;
     Ok(answer)
 }

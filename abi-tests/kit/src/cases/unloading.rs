@@ -1,13 +1,11 @@
 //! Cases of C18, an unloading provider.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{script::Shape, value::Kind};
+use ntcom_fuzz_model::{script::Shape, value::ValueKind};
 
-use super::{
-    Case, case,
-    steps::{END, OBSERVE, PARK, PENDING, READY, WAIT, guarded, plain},
-};
+use super::steps::{END, OBSERVE, PARK, PENDING, READY, WAIT, guarded, plain};
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     kit::{Kit, status},
@@ -34,7 +32,7 @@ fn close(kit: &Kit<'_>) -> Check {
 
 fn refused(kit: &Kit<'_>) -> Check {
     close(kit)?;
-    for kind in Kind::ALL {
+    for kind in ValueKind::ALL {
         let operation = kit.spawn(kind, READY)?;
         kit.advance()?;
         kit.expect_end(Rule::C18, operation, status::ERROR, NTSTATUS::DELETE_PENDING)?;
@@ -46,7 +44,7 @@ fn refused(kit: &Kit<'_>) -> Check {
 }
 
 fn leaves_alone(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, PENDING)?;
+    let operation = kit.spawn(ValueKind::U64, PENDING)?;
     kit.advance()?;
     close(kit)?;
     kit.advance()?;
@@ -57,8 +55,8 @@ fn leaves_alone(kit: &Kit<'_>) -> Check {
 }
 
 fn cancelled(kit: &Kit<'_>) -> Check {
-    let waits = kit.spawn(Kind::U64, PENDING)?;
-    let parked = kit.spawn(Kind::U64, plain([PARK, PARK, END, END, END, END]))?;
+    let waits = kit.spawn(ValueKind::U64, PENDING)?;
+    let parked = kit.spawn(ValueKind::U64, plain([PARK, PARK, END, END, END, END]))?;
     kit.advance()?;
     close(kit)?;
     kit.cancel_all()?;
@@ -70,9 +68,10 @@ fn cancelled(kit: &Kit<'_>) -> Check {
 }
 
 fn drained(kit: &Kit<'_>) -> Check {
-    let waits = kit.spawn(Kind::U64, PENDING)?;
+    let waits = kit.spawn(ValueKind::U64, PENDING)?;
     // Its cleanup takes a few polls.
-    let cleans = kit.spawn(Kind::U64, guarded(Shape::TryFinally, [WAIT, END, END, PARK, PARK, OBSERVE]))?;
+    let cleans =
+        kit.spawn(ValueKind::U64, guarded(Shape::TryFinally, [WAIT, END, END, PARK, PARK, OBSERVE]))?;
     kit.advance()?;
     close(kit)?;
     kit.cancel_all()?;

@@ -1,13 +1,11 @@
 //! C15, C18: bodies that wait, for others and for themselves.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::value::Kind;
+use ntcom_fuzz_model::value::ValueKind;
 
-use super::{
-    Case, case,
-    steps::{PENDING, READY},
-};
+use super::steps::{PENDING, READY};
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     kit::{InBody, Kit, Spawn, status},
@@ -29,7 +27,7 @@ const LONG_AGO: Option<i64> = Some(1);
 
 /// Runs a body that makes these calls at PASSIVE_LEVEL and then ends.
 fn asked(kit: &Kit<'_>, rule: Rule, asks: InBody) -> Check {
-    let operation = kit.make(Spawn { asks: Some(asks), ..Spawn::new(Kind::U64, READY) })?;
+    let operation = kit.make(Spawn { asks: Some(asks), ..Spawn::new(ValueKind::U64, READY) })?;
     kit.advance()?;
     if kit.record(operation).polls == 0 {
         kit.0.breach(Rule::C8, format!("the body of operation {operation} has not been polled"));
@@ -65,10 +63,10 @@ fn for_itself(kit: &Kit<'_>) -> Check {
 }
 
 fn for_others(kit: &Kit<'_>) -> Check {
-    let ended = kit.spawn(Kind::U64, READY)?;
+    let ended = kit.spawn(ValueKind::U64, READY)?;
     kit.advance()?;
-    let ends = kit.spawn(Kind::U64, READY)?;
-    let pending = kit.spawn(Kind::U64, PENDING)?;
+    let ends = kit.spawn(ValueKind::U64, READY)?;
+    let pending = kit.spawn(ValueKind::U64, PENDING)?;
     asked(kit, Rule::C15, |kit, own| {
         let [ended, ends, pending] = [own - 3, own - 2, own - 1];
         for timeout in [Some(0), LONG_AGO, None] {

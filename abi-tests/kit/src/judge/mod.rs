@@ -19,11 +19,13 @@ use serde::{Deserialize, Serialize};
 pub use self::found::{Found, Known};
 use self::worker::{Ended, Trail, Worker, is_fail_fast};
 use crate::{
-    cases::{self, Case, Expects, Seeds},
+    case::{Case, Expects},
+    cases,
     child::{Line, Order, Work},
     finding::Finding,
+    rounds::Seeds,
     rule::Rule,
-    run::Verdict,
+    verdict::Verdict,
 };
 
 /// The argument that makes a child of this program.

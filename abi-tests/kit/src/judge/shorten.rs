@@ -3,9 +3,9 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     input::{Input, VtableInput},
-    ops::RECORD,
+    limits::RECORD,
 };
 
 use super::{

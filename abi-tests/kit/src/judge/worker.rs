@@ -17,9 +17,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::{CHILD, Options, Unfit, idle::Idle, sanitizer};
 use crate::{
     child::{Line, Order, SILENCED},
-    report::shown,
     rule::Rule,
-    run::Verdict,
+    text::shown,
+    verdict::Verdict,
 };
 
 /// The number of lines of the library's output that are kept, and below it the number of characters

@@ -3,40 +3,19 @@
 use core::ptr;
 
 use ntcom::{AsyncControlRaw, IUnknownVtbl, Interface, NTSTATUS};
-use ntcom_fuzz::{
-    ops::Via,
-    script::{STEPS, Script},
-    value::Kind,
-};
+use ntcom_fuzz_model::{ops::Via, script::Script, value::ValueKind};
 
 use super::{Kit, Spawn};
 use crate::{
     client::{slot, table},
     ensure,
     finding::{Check, Finding},
-    load::Loaded,
     rule::Rule,
-    run::run_program,
-    world,
 };
 
-/// Whether a library's operations have IAsyncControl. Without a clear answer the kit assumes it,
-/// and the cases judge it.
-pub(crate) fn has_control(library: &Loaded) -> bool {
-    let answer = core::cell::Cell::new(true);
-    // The cases find the same breaches.
-    let _ended = run_program(library, &|kit| {
-        let operation = kit.spawn(Kind::U8, world::plain([0; STEPS]))?;
-        answer.set(kit.asks_for_control(operation)?);
-        kit.advance()?;
-        kit.release(operation, Via::Operation)?;
-        kit.advance()
-    });
-    answer.get()
-}
-
 impl Kit<'_> {
-    fn asks_for_control(&self, operation: usize) -> Result<bool, Finding> {
+    /// Whether an operation answers a query for IAsyncControl. Its reference is released again.
+    pub(crate) fn asks_for_control(&self, operation: usize) -> Result<bool, Finding> {
         let this = self.0.slot(operation, |slot| slot.operation);
         // SAFETY: `this` is the first interface of a living operation.
         let unknown: IUnknownVtbl = unsafe { table(this, Rule::C1) }?;
@@ -77,7 +56,7 @@ impl Kit<'_> {
     ///
     /// # Errors
     /// The errors of [`Self::spawn`].
-    pub fn spawn_to_cancel(&self, kind: Kind, script: Script) -> Result<usize, Finding> {
+    pub fn spawn_to_cancel(&self, kind: ValueKind, script: Script) -> Result<usize, Finding> {
         self.make(Spawn { cancellable: !self.has_control(), ..Spawn::new(kind, script) })
     }
 

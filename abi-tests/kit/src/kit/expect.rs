@@ -1,21 +1,18 @@
 //! Expectations of cases.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, OutValue},
     ops::Out,
     value::Bytes,
 };
 
-use super::Kit;
+use super::{Kit, UNKNOWN};
 use crate::{
     check,
     finding::{Check, Finding},
     rule::Rule,
 };
-
-/// The answer of [`Kit::status`] if get_status has written no status.
-pub const UNKNOWN: u32 = u32::MAX;
 
 impl Kit<'_> {
     /// The status that get_status writes. If it writes none, the answer is [`UNKNOWN`] and a breach

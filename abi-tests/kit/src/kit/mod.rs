@@ -8,13 +8,10 @@ mod expect;
 mod objects;
 mod slots;
 
-pub(crate) use self::control::has_control;
-pub use self::expect::UNKNOWN;
-
 use core::{ffi::c_void, ptr};
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{script::Script, value::Kind};
+use ntcom_fuzz_model::{script::Script, value::ValueKind};
 
 use crate::{
     body::{kind_number, recipe},
@@ -22,8 +19,10 @@ use crate::{
     finding::{Check, Finding},
     need::Offers,
     table::Table,
-    world::{self, Record, Slot, World},
+    world::{self, Record, Slot},
 };
+
+pub use crate::world::{InBody, Kit};
 
 /// Statuses of operations, as get_status writes them.
 pub mod status {
@@ -37,14 +36,14 @@ pub mod status {
     pub const ERROR: u32 = 3;
 }
 
-/// Calls that a body makes in its first poll. The argument is the body's operation.
-pub type InBody = fn(&Kit<'_>, usize) -> Check;
+/// The answer of [`Kit::status`] if get_status has written no status.
+pub const UNKNOWN: u32 = u32::MAX;
 
 /// A description of an operation to make.
 #[derive(Clone, Copy, Debug)]
 pub struct Spawn {
     /// The type of the operation's value.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// The operation's body.
     pub script: Script,
     /// Whether it has a cancel handle.
@@ -66,7 +65,7 @@ pub struct Spawn {
 impl Spawn {
     /// An operation with a body, and nothing else.
     #[must_use]
-    pub const fn new(kind: Kind, script: Script) -> Self {
+    pub const fn new(kind: ValueKind, script: Script) -> Self {
         Self {
             kind,
             script,
@@ -80,10 +79,6 @@ impl Spawn {
         }
     }
 }
-
-/// A case's access to the library.
-#[derive(Clone, Copy, Debug)]
-pub struct Kit<'a>(pub(crate) &'a World);
 
 impl Kit<'_> {
     /// The library's table.
@@ -99,14 +94,14 @@ impl Kit<'_> {
     }
 
     fn then<T>(&self, value: T) -> Result<T, Finding> {
-        world::nothing_astray().map(|()| value)
+        world::no_stray_call().map(|()| value)
     }
 
     /// Makes an operation with a body.
     ///
     /// # Errors
     /// The operation is null, or the bodies have seen a breach.
-    pub fn spawn(&self, kind: Kind, script: Script) -> Result<usize, Finding> {
+    pub fn spawn(&self, kind: ValueKind, script: Script) -> Result<usize, Finding> {
         self.make(Spawn::new(kind, script))
     }
 
@@ -164,7 +159,7 @@ impl Kit<'_> {
     ///
     /// # Errors
     /// The errors of [`Self::spawn`].
-    pub fn spawn_error(&self, kind: Kind, status: NTSTATUS) -> Result<usize, Finding> {
+    pub fn spawn_error(&self, kind: ValueKind, status: NTSTATUS) -> Result<usize, Finding> {
         let world = self.0;
         let operation = world.count();
         let mut slot = Slot::new(kind, world::plain([0; 6]));

@@ -7,7 +7,7 @@ use ntcom::{IUnknownRaw, IUnknownVtbl, Interface, NTSTATUS};
 use super::Kit;
 use crate::{
     check,
-    client::{NOBODYS, answered, slot, table},
+    client::{UNSUPPORTED, answered, slot, table},
     ensure,
     finding::Finding,
     rule::Rule,
@@ -79,7 +79,7 @@ impl Kit<'_> {
     pub fn object_query(&self, object: usize, known: bool) -> Result<NTSTATUS, Finding> {
         let (this, table) = self.object_table(object)?;
         let query = slot(table.QueryInterface, Rule::C1, "QueryInterface")?;
-        let iid = if known { IUnknownRaw::IID } else { NOBODYS };
+        let iid = if known { IUnknownRaw::IID } else { UNSUPPORTED };
         let mut out = this.wrapping_byte_add(1);
         self.0.trail.add(format!("QueryInterface of object {object} for {iid}"));
         // SAFETY: the kit has a reference. Both pointers are valid.
@@ -112,7 +112,7 @@ unsafe extern "C" fn object_dropped(context: *mut c_void) {
             *object
         });
         let Some(object) = object else {
-            world::astray("what tells that an object is dropped");
+            world::stray_call("what tells that an object is dropped");
             world.breach(Rule::C19, "an object is dropped with another's context".to_owned());
             return;
         };

@@ -1,8 +1,8 @@
 //! The slots of an operation, for cases.
 
 use ntcom::{GUID, NTSTATUS};
-use ntcom_fuzz::{
-    call::Answer,
+use ntcom_fuzz_model::{
+    answer::Answer,
     ops::{Handler, Iid, Out, Via},
 };
 

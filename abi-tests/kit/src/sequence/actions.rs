@@ -1,11 +1,11 @@
 //! The actions of a sequence that are done to a library.
 
-use ntcom_fuzz::{
-    declared::OBJECTS,
+use ntcom_fuzz_model::{
+    call::Init,
     input::{Input, VtableInput},
-    ops::{Handler, Iid, Init, ObjectOp, Op, Step, Timeout, Via},
+    limits::{HANDLES, OBJECTS, OPERATIONS, STASH},
+    ops::{Handler, Iid, ObjectOp, Op, OperationStep, Timeout, Via},
     script::{GATES, STEPS, Script, Shape},
-    world::{HANDLES, STASH},
 };
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Action {
     /// A step of the library and of the model.
-    Step(Step),
+    Step(OperationStep),
     /// Stops the executor from running by itself.
     Hold,
     /// Lets the executor run by itself again.
@@ -42,7 +42,7 @@ pub(super) fn actions(input: &VtableInput, offers: Offers) -> Vec<Action> {
                 continue;
             }
             Op::Spawn { script, cancellable, linked, .. } => {
-                if operations == ntcom_fuzz::OPERATIONS {
+                if operations == OPERATIONS {
                     continue;
                 }
                 *linked = false;
@@ -53,7 +53,7 @@ pub(super) fn actions(input: &VtableInput, offers: Offers) -> Vec<Action> {
                 fails_next = false;
             }
             Op::SpawnError { .. } => {
-                if operations == ntcom_fuzz::OPERATIONS {
+                if operations == OPERATIONS {
                     continue;
                 }
                 operations += 1;
@@ -62,9 +62,8 @@ pub(super) fn actions(input: &VtableInput, offers: Offers) -> Vec<Action> {
             Op::Call { object, call, .. } => {
                 let made = &mut objects[usize::from(*object)];
                 // The planned failure of memory is not for an object, which its first call makes.
-                let impossible = operations == ntcom_fuzz::OPERATIONS
-                    || !Need::Objects.is_met(offers)
-                    || (fails_next && !*made);
+                let impossible =
+                    operations == OPERATIONS || !Need::Objects.is_met(offers) || (fails_next && !*made);
                 if impossible {
                     continue;
                 }
@@ -114,7 +113,7 @@ pub(super) fn actions(input: &VtableInput, offers: Offers) -> Vec<Action> {
             Op::Query(via, iid, _) if !offers.controls => {
                 *via = Via::Operation;
                 if *iid == Iid::Control {
-                    *iid = Iid::Nobodys;
+                    *iid = Iid::Unsupported;
                 }
             }
             Op::AddRef(via) | Op::Release(via) if !offers.controls => *via = Via::Operation,

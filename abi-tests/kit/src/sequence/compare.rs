@@ -1,11 +1,10 @@
 //! Comparison of the library with the model. A difference is attributed to a rule.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, Done, OutValue},
     model::Model,
-    ops::{ObjectOp, Op, Out, Step},
-    perform::Done,
+    ops::{ObjectOp, Op, OperationStep, Out},
 };
 
 use super::perform::replaced;
@@ -16,7 +15,7 @@ use crate::{
     world::Record,
 };
 
-pub(super) fn compare_answer(kit: &Kit<'_>, step: &Step, found: Answer, expected: Done) -> Check {
+pub(super) fn compare_answer(kit: &Kit<'_>, step: &OperationStep, found: Answer, expected: Done) -> Check {
     let Done { operation, answer } = expected;
     // If the library writes nothing, the model may have the old value or none.
     let same_out = found.out == answer.out

@@ -13,10 +13,10 @@ mod compare;
 mod perform;
 mod source;
 
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     input::{Input, VtableInput},
     model::Model,
-    ops::{Op, Step},
+    ops::{Op, OperationStep},
 };
 
 pub use self::source::Source;
@@ -26,13 +26,15 @@ use self::{
     perform::{perform, replaced},
 };
 use crate::{
-    cases::Expects,
+    case::Expects,
     finding::Check,
     kit::Kit,
     load::Loaded,
     need::Need,
+    offers::offers,
+    program::{give_back, nothing_remains, open_everything, run_program},
     rule::Rule,
-    run::{Verdict, give_back, nothing_remains, open_everything, run_program},
+    verdict::Verdict,
 };
 
 /// The number of ticks after which every body with a spent poll budget has gone on to its next
@@ -47,14 +49,14 @@ pub fn run_sequence(library: &Loaded, bytes: &[u8]) -> Verdict {
     let Ok(input) = VtableInput::decode(bytes) else {
         return Verdict::NotOffered("not a sequence".to_owned());
     };
-    let actions = actions(&input, library.offers());
+    let actions = actions(&input, offers(library));
     let ended = run_program(library, &|kit| drive(kit, &actions));
     // A finding of the library's own checks counts as one of its life cycle.
     ended.verdict(Rule::C9, Expects::End)
 }
 
-const fn bare(op: Op) -> Step {
-    Step { processor: 0, target: 0, op }
+const fn bare(op: Op) -> OperationStep {
+    OperationStep { processor: 0, target: 0, op }
 }
 
 fn drive(kit: &Kit<'_>, actions: &[Action]) -> Check {

@@ -1,11 +1,12 @@
 //! Does a step to the operation to which the model did it.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
-    declared::has,
-    ops::{Method, ObjectOp, Op, STATUSES, Step},
-    perform::Done,
+use ntcom_fuzz_model::{
+    answer::{Answer, Done, OutValue},
+    call::Method,
+    limits::OPERATIONS,
+    ops::{ObjectOp, Op, OperationStep, has_interface},
+    status::STATUSES,
 };
 
 use crate::{
@@ -16,7 +17,11 @@ use crate::{
 };
 
 /// Does a step to the operation to which the model did it.
-pub(super) fn perform(kit: &Kit<'_>, step: &Step, expected: Option<Done>) -> Result<Option<Answer>, Finding> {
+pub(super) fn perform(
+    kit: &Kit<'_>,
+    step: &OperationStep,
+    expected: Option<Done>,
+) -> Result<Option<Answer>, Finding> {
     let here = kit.0;
     let nothing = Some(Answer { status: 0, out: OutValue::None });
     // A step that reaches nothing is replaced here as in the model.
@@ -101,7 +106,7 @@ pub(super) fn perform(kit: &Kit<'_>, step: &Step, expected: Option<Done>) -> Res
         }
         _ => return Ok(None),
     };
-    world::nothing_astray()?;
+    world::no_stray_call()?;
     Ok(Some(answer))
 }
 
@@ -123,16 +128,16 @@ fn object_op(kit: &Kit<'_>, number: usize, op: ObjectOp) -> Result<Answer, Findi
     let status = match op {
         ObjectOp::AddRef => u32::from(kit.object_add_ref(object)?),
         ObjectOp::Release => u32::from(kit.object_release(object)?),
-        ObjectOp::Query(which) => kit.object_query(object, has(which))?.to_u32(),
+        ObjectOp::Query(which) => kit.object_query(object, has_interface(which))?.to_u32(),
         ObjectOp::Echo(_) => 0,
     };
     Ok(Answer { status, out: OutValue::None })
 }
 
 /// The step's operation, or its replacement.
-pub(super) fn replaced(kit: &Kit<'_>, step: &Step) -> Op {
+pub(super) fn replaced(kit: &Kit<'_>, step: &OperationStep) -> Op {
     let world = kit.0;
-    let room = world.count() < ntcom_fuzz::OPERATIONS;
+    let room = world.count() < OPERATIONS;
     let (wakers, handles) = (!world.stash.borrow().is_empty(), !world.handles.borrow().is_empty());
     step.op.instead(room, wakers, handles).unwrap_or(step.op)
 }

@@ -1,6 +1,6 @@
 //! The sources of sequences.
 
-use ntcom_fuzz::{input::VtableInput, mutate::mutate};
+use ntcom_fuzz_model::{input::VtableInput, mutate::mutate};
 
 /// A source of sequences.
 #[derive(Clone, Debug, Default)]

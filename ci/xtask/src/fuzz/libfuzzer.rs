@@ -12,7 +12,7 @@ const MAX_LENS: &[(&str, u32)] = &[];
 const MAX_LEN: u32 = 512;
 
 /// The environment variable that tells a target that its folders are prepared
-/// (`fuzz/src/committed.rs`).
+/// (`fuzz/src/harness/committed.rs`).
 pub(crate) const FOLDERS_AS_THEY_ARE: &str = "NTCOM_FUZZ_FOLDERS_AS_THEY_ARE";
 
 /// libFuzzer's exit code after an interruption. A Ctrl-C of the terminal reaches libFuzzer

@@ -3,7 +3,7 @@
 //! cargo-fuzz instruments every crate alike. The harness and the simulated kernel have fifteen
 //! times the edges of the code under test. libFuzzer handles each edge in each execution, and these
 //! say little, but made runs three times as slow. The harness reports what libFuzzer needs by
-//! counters of its own (`fuzz/src/coverage.rs`).
+//! counters of its own (`fuzz/src/harness/coverage.rs`).
 //!
 //! AddressSanitizer instruments every crate, but without fake stacks. They must be off, because
 //! they leak one for each coroutine (`fuzz/fuzz_targets/asan_options.rs`).

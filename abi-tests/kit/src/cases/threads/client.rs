@@ -6,7 +6,7 @@ use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, IUnknownVtbl,
     Interface, NTSTATUS, RawAsyncStatus,
 };
-use ntcom_fuzz::value::{UNTOUCHED, bytes_of};
+use ntcom_fuzz_model::value::{UNTOUCHED, bytes_of};
 
 use super::shared::{Begin, KIND, NUMBER, Shared, completed};
 use crate::{

@@ -3,8 +3,11 @@
 use core::ffi::c_void;
 use std::{sync::Arc, thread};
 
-use super::{CLIENTS, Way, client, lead, shared::Shared, turns::Turns};
-use crate::table::{Pause, Program, Stop, Table};
+use super::{client, lead, shared::Shared, turns::Turns};
+use crate::{
+    rounds::{CLIENTS, Way},
+    table::{Pause, Program, Stop, Table},
+};
 
 /// The threads of a round.
 pub(super) struct Crew<'a> {

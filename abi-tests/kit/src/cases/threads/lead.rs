@@ -6,13 +6,13 @@ use core::{ffi::c_void, ptr, sync::atomic::Ordering::SeqCst};
 use ntcom::{AsyncControlRaw, IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus};
 
 use super::{
-    CLIENTS,
     client::Client,
     shared::{Begin, Shared},
 };
 use crate::{
     client::{slot, table},
     finding::{Check, Finding},
+    rounds::CLIENTS,
     rule::Rule,
     table::Pause,
 };
@@ -60,7 +60,7 @@ fn round(shared: &Shared) -> Check {
     advance(shared);
     shared.breach_so_far()?;
     if shared.does.releases {
-        nobody_has_it(shared)?;
+        has_no_references(shared)?;
     } else {
         Client::new(shared, CLIENTS)?.ended_once()?;
         let left = release_both(shared, &made);
@@ -119,10 +119,11 @@ fn release_both(shared: &Shared, made: &Made) -> [bool; 2] {
 }
 
 /// Checks that the operation has ended once. All threads have given up their references.
-fn nobody_has_it(shared: &Shared) -> Check {
+fn has_no_references(shared: &Shared) -> Check {
     let (drops, zeros) = (shared.drops.load(SeqCst), shared.zeros.load(SeqCst));
     if drops != 1 {
-        let why = format!("nobody has the operation any more, and its body has been dropped {drops} times");
+        let why =
+            format!("no client has the operation any more, and its body has been dropped {drops} times");
         return Err(Finding::new(Rule::C9, why));
     }
     if zeros > 1 {
@@ -155,7 +156,7 @@ impl Client<'_> {
         if !does.cancels && status != 1 {
             return Err(Finding::new(
                 Rule::C10,
-                format!("nobody has cancelled it: {:?}", RawAsyncStatus(status)),
+                format!("no client has cancelled it: {:?}", RawAsyncStatus(status)),
             ));
         }
         let (accepted, handled) = (shared.accepted.load(SeqCst), shared.handled.load(SeqCst));

@@ -19,80 +19,18 @@ mod shared;
 mod turns;
 
 use self::{crew::Crew, shared::Shared};
-use super::{Case, Runs};
 use crate::{
+    case::{Case, Expects, Runs},
     finding::{Check, Finding},
     load::Loaded,
     need::Need,
+    offers::offers,
+    rounds::{CLIENTS, Does, Rounds, Seeds, Way, mix},
     rule::Rule,
-    run::Verdict,
     table::reason,
+    verdict::Verdict,
     world,
 };
-
-/// The way in which the threads run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Way {
-    /// All threads run, in a race.
-    AtOnce,
-    /// One thread runs at a time. A number decides which one.
-    InTurn,
-}
-
-/// The number of threads besides the one that runs bodies.
-const CLIENTS: usize = 3;
-
-impl Way {
-    /// The number of rounds. In turn, each schedule is a round.
-    const fn rounds(self, schedules: u64) -> u64 {
-        match self {
-            Self::AtOnce => 25,
-            Self::InTurn => schedules,
-        }
-    }
-
-    /// How often each thread repeats its work in a round.
-    const fn times(self) -> usize {
-        match self {
-            Self::AtOnce => 30,
-            Self::InTurn => 6,
-        }
-    }
-}
-
-/// The work of the threads, and the way in which they run.
-#[derive(Clone, Copy, Debug)]
-pub struct Rounds {
-    way: Way,
-    does: Does,
-}
-
-impl Rounds {
-    /// The way in which the threads run.
-    #[must_use]
-    pub const fn way(&self) -> Way {
-        self.way
-    }
-}
-
-/// The work of each thread.
-#[derive(Clone, Copy, Debug)]
-struct Does {
-    counts: bool,
-    reads: bool,
-    wakes: bool,
-    cancels: bool,
-    sets: bool,
-    /// Whether each thread has a reference of its own, and there are no others.
-    releases: bool,
-}
-
-impl Does {
-    /// Whether the work needs IAsyncControl.
-    const fn controls(self) -> bool {
-        self.cancels || self.sets
-    }
-}
 
 const NOTHING: Does =
     Does { counts: false, reads: false, wakes: false, cancels: false, sets: false, releases: false };
@@ -124,7 +62,7 @@ const IN_TURN: &[Need] = &[Need::Turns];
 const IN_TURN_WITH_CONTROL: &[Need] = &[Need::Turns, Need::Control];
 
 const fn threads(rule: Rule, name: &'static str, rounds: Rounds, needs: &'static [Need]) -> Case {
-    Case { rule, name, needs, expects: super::Expects::End, runs: Runs::Threads(rounds) }
+    Case { rule, name, needs, expects: Expects::End, runs: Runs::Threads(rounds) }
 }
 
 const fn at_once(rule: Rule, name: &'static str, does: Does) -> Case {
@@ -135,15 +73,6 @@ const fn at_once(rule: Rule, name: &'static str, does: Does) -> Case {
 const fn in_turn(rule: Rule, name: &'static str, does: Does) -> Case {
     let needs = if does.controls() { IN_TURN_WITH_CONTROL } else { IN_TURN };
     threads(rule, name, Rounds { way: Way::InTurn, does }, needs)
-}
-
-/// The seeds of the rounds of cases.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Seeds {
-    /// The seed of schedules and pauses.
-    pub seed: u64,
-    /// The number of schedules to try.
-    pub schedules: u64,
 }
 
 /// Runs the rounds of a case.
@@ -192,17 +121,9 @@ fn failed_with(finding: Finding) -> Verdict {
     Verdict::Failed { findings: vec![finding], whole: true }
 }
 
-/// A number for a round, from the seed (SplitMix64).
-const fn mix(seed: u64, round: u64) -> u64 {
-    let mut mixed = seed.wrapping_add((round + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ mixed >> 31
-}
-
 fn one_round(library: &Loaded, rule: Rule, rounds: Rounds, number: u64) -> Check {
     let file = world::with(|world| world.trail.file());
-    let shared = Box::new(Shared::new(library.offers(), rounds, number, file));
+    let shared = Box::new(Shared::new(offers(library), rounds, number, file));
     let (stopped, stop) = Crew { table: &library.table, way: rounds.way, number }.run(&shared);
     world::with(|world| shared.said().into_iter().for_each(|line| world.trail.remember(line)));
     let ended = shared.ended.load(core::sync::atomic::Ordering::SeqCst);

@@ -12,13 +12,13 @@ use std::{
 };
 
 use ntcom::{NTSTATUS, RawAsyncStatus};
-use ntcom_fuzz::value::{Kind, bytes_of};
+use ntcom_fuzz_model::value::{ValueKind, bytes_of};
 
-use super::{CLIENTS, Does, Rounds, Way, mix};
 use crate::{
     body::kind_number,
     finding::{Check, Finding},
     need::Offers,
+    rounds::{CLIENTS, Does, Rounds, Way, mix},
     rule::Rule,
     table::{Pause, Recipe, Table, poll, shape},
 };
@@ -33,7 +33,7 @@ const LOOKS: usize = 1_024;
 const LATEST: u64 = 32;
 
 /// The type of the operation's value. A page takes long to copy.
-pub(super) const KIND: Kind = Kind::Page;
+pub(super) const KIND: ValueKind = ValueKind::Page;
 pub(super) const NUMBER: usize = 3;
 
 /// Whether threads may begin.
