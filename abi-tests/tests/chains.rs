@@ -8,7 +8,8 @@ use core::{
 };
 
 use ntcom::{
-    AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS, spawn_async_operation, spawn_async_operation_raw,
+    AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS, RawAsyncStatus, spawn_async_operation,
+    spawn_async_operation_raw,
 };
 use ntcom_abi_factories::kernel;
 use ntcom_abi_tests::{SensorChain, sensor_chain_begin};
@@ -110,10 +111,10 @@ impl Chain {
     }
 }
 
-unsafe extern "system" fn on_measured(context: *mut c_void, status: AsyncStatus) {
+unsafe extern "system" fn on_measured(context: *mut c_void, status: RawAsyncStatus) {
     // SAFETY: `next` set this handler with a leaked chain.
     let chain: &'static Chain = unsafe { &*context.cast() };
-    assert_eq!(status, AsyncStatus::Completed);
+    assert_eq!(status, AsyncStatus::Completed.into());
     if chain.nests {
         if chain.left.fetch_sub(1, SeqCst) != 1 {
             chain.next();

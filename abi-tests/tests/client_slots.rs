@@ -3,7 +3,7 @@
 
 use core::{cell::RefCell, ffi::c_void, time::Duration};
 
-use ntcom::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS};
+use ntcom::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS, RawAsyncStatus};
 use ntcom_abi_tests::canary;
 
 thread_local! {
@@ -32,7 +32,7 @@ extern "system" fn writes<const SLOT: usize, const VALUE: u32>(_this: *const c_v
     unsafe { out.write(VALUE) };
     called(SLOT, out.cast(), core::ptr::null())
 }
-unsafe extern "system" fn handler(_context: *mut c_void, _status: AsyncStatus) {}
+unsafe extern "system" fn handler(_context: *mut c_void, _status: RawAsyncStatus) {}
 
 /// The slots that were called, in order.
 fn slots() -> Vec<usize> {
@@ -56,6 +56,16 @@ fn of_iasyncoperation() {
     assert_eq!(slots(), [3]);
     assert_eq!(operation.result(), Ok(0x4443_4241));
     assert_eq!(slots(), [3, 4]);
+    assert_eq!(operation.get_status(), Ok(AsyncStatus::Completed));
+    assert_eq!(slots(), [3]);
+    assert_eq!(operation.get_result(), Ok(0x4443_4241));
+    assert_eq!(slots(), [4]);
+    // SAFETY: an object that counts nothing and outlives the calls.
+    assert_eq!(unsafe { AsyncOperationRaw::get_status(raw) }, Ok(AsyncStatus::Completed));
+    assert_eq!(slots(), [3]);
+    // SAFETY: an object that counts nothing and outlives the calls.
+    assert_eq!(unsafe { AsyncOperationRaw::get_result(raw) }, Ok(0x4443_4241));
+    assert_eq!(slots(), [4]);
     drop(operation.clone());
     assert_eq!(slots(), [1, 2]);
     drop(operation);

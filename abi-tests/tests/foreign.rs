@@ -8,7 +8,8 @@ use core::{
 };
 
 use ntcom::{
-    AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, IUnknownRaw, NTSTATUS, com::E_NOINTERFACE,
+    AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, IUnknownRaw, NTSTATUS, RawAsyncStatus,
+    com::E_NOINTERFACE,
 };
 use ntcom_abi_tests::{
     Broken, Client, Expected, Finding, Script, abi_c_broken, abi_c_client, abi_c_operation,
@@ -55,7 +56,7 @@ fn an_operation_in_c_has_one_identity_and_counts() {
 #[test]
 fn an_operation_in_c_is_cancelled_and_says_so() {
     static HEARD: AtomicI32 = AtomicI32::new(-1);
-    unsafe extern "system" fn heard(context: *mut c_void, status: AsyncStatus) {
+    unsafe extern "system" fn heard(context: *mut c_void, status: RawAsyncStatus) {
         assert_eq!(context.addr(), 0x7170);
         assert_eq!(HEARD.swap(status.0, SeqCst), -1, "once");
     }
@@ -69,7 +70,7 @@ fn an_operation_in_c_is_cancelled_and_says_so() {
     assert_eq!(set(), Ok(()));
     assert_eq!(set(), Err(NTSTATUS::INVALID_DEVICE_STATE));
     assert_eq!(control.cancel(), Ok(()));
-    assert_eq!(HEARD.load(SeqCst), AsyncStatus::Canceled.0);
+    assert_eq!(HEARD.load(SeqCst), AsyncStatus::Canceled as i32);
     assert_eq!(operation.result(), Err(NTSTATUS::CANCELLED));
     assert_eq!(control.error(), Ok(NTSTATUS::CANCELLED));
     drop((operation, control));
@@ -98,7 +99,7 @@ fn clients_in_c_and_cpp_find_an_operation_in_c_as_promised() {
                 part: ALL.as_ptr(),
                 size: 4,
                 kind: 2,
-                status: status.0,
+                status: status as i32,
                 result: result.0,
                 constant: 0,
             };
@@ -206,7 +207,7 @@ fn a_query_that_breaks_its_word_is_an_error() {
 
 #[test]
 fn a_control_that_breaks_its_word_is_an_error() {
-    unsafe extern "system" fn never(_context: *mut c_void, _status: AsyncStatus) {}
+    unsafe extern "system" fn never(_context: *mut c_void, _status: RawAsyncStatus) {}
     let controlled = Script { query_answer: 0, query_gives: 2, ..GOOD };
     with(&Script { control_answer: NTSTATUS::PENDING.0, ..controlled }, |operation| {
         let control = operation.unwrap().control().unwrap();

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use memoffset::offset_of;
 use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
-    IUnknownVtbl, Interface, NTSTATUS, async_com::CompletedHandler,
+    IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus, async_com::CompletedHandler,
 };
 
 /// Compares an offset or size with the pair of its numbers on 64-bit and on 32-bit.
@@ -65,7 +65,7 @@ fn iasynccontrol() {
 type Slot<F> = Option<F>;
 type Query = unsafe extern "system" fn(*mut c_void, *const GUID, *mut *mut c_void) -> NTSTATUS;
 type Count = unsafe extern "system" fn(*mut c_void) -> u32;
-type Handler = unsafe extern "system" fn(*mut c_void, AsyncStatus);
+type Handler = unsafe extern "system" fn(*mut c_void, RawAsyncStatus);
 
 /// The types of the slots, as the contract's table spells them. The compiler does the test. A
 /// widened parameter, another calling convention or a Rust type that is not allowed here does not
@@ -76,7 +76,7 @@ fn signatures() {
         (table.QueryInterface, table.AddRef, table.Release)
     }
     type Operation<T> = (
-        Slot<unsafe extern "system" fn(*mut c_void, *mut AsyncStatus) -> NTSTATUS>,
+        Slot<unsafe extern "system" fn(*mut c_void, *mut RawAsyncStatus) -> NTSTATUS>,
         Slot<unsafe extern "system" fn(*mut c_void, *mut T) -> NTSTATUS>,
     );
     fn operation<T>(table: &AsyncOperationVtbl<T>) -> Operation<T> {
@@ -109,12 +109,12 @@ fn signatures() {
 
 #[test]
 fn statuses() {
-    assert_eq!((size_of::<AsyncStatus>(), align_of::<AsyncStatus>()), (4, 4));
-    assert!(AsyncStatus(-1).0 < 0, "signed");
-    assert_eq!(AsyncStatus::Started.0, 0);
-    assert_eq!(AsyncStatus::Completed.0, 1);
-    assert_eq!(AsyncStatus::Canceled.0, 2);
-    assert_eq!(AsyncStatus::Error.0, 3);
+    assert_eq!((size_of::<RawAsyncStatus>(), align_of::<RawAsyncStatus>()), (4, 4));
+    assert!(RawAsyncStatus(-1).0 < 0, "signed");
+    assert_eq!(AsyncStatus::Started as i32, 0);
+    assert_eq!(AsyncStatus::Completed as i32, 1);
+    assert_eq!(AsyncStatus::Canceled as i32, 2);
+    assert_eq!(AsyncStatus::Error as i32, 3);
 }
 
 #[test]

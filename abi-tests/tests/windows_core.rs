@@ -342,7 +342,7 @@ fn our_client_drives_their_operation_to_its_end() {
         assert_eq!(client.result(), Err(NTSTATUS::PENDING));
         assert_eq!(client.error(), Ok(NTSTATUS::PENDING));
         assert_eq!(client.wait(Some(Duration::ZERO)), Err(NTSTATUS::TIMEOUT));
-        assert_eq!(client.as_com().control().unwrap().result_size(), Ok(4));
+        assert_eq!(client.control().unwrap().result_size(), Ok(4));
         object.end(1, 0, 42);
         assert_eq!(client.wait(None), Ok(()));
         assert_eq!(client.result(), Ok(42));
@@ -390,7 +390,7 @@ fn their_words_are_ours() {
     const E_FAIL: i32 = NTSTATUS::from_u32(0x8000_4005).0;
     const S_FALSE: i32 = 1;
     with_theirs(|object, client| {
-        let query = || client.as_com().query::<NobodysRaw>().unwrap_err();
+        let query = || client.query::<NobodysRaw>().unwrap_err();
         assert_eq!(query(), NTSTATUS::NOINTERFACE, "E_NOINTERFACE is mapped");
         object.end(3, E_FAIL, 0);
         assert_eq!(client.result(), Err(NTSTATUS(E_FAIL)), "every other failure is passed on unchanged");
@@ -432,19 +432,19 @@ unknown!(InspectableRaw, 0xaf86e2e0_b12d_4c6a_9c5a_d7aa65101e90);
 #[test]
 fn what_they_answer_besides_breaks_no_identity() {
     with_theirs(|object, client| {
-        let unknown: ComRc<IUnknownRaw> = client.as_com().query().unwrap();
+        let unknown: ComRc<IUnknownRaw> = client.query().unwrap();
         let control: ComRc<AsyncControlRaw> = unknown.query().unwrap();
         let again: ComRc<IUnknownRaw> = control.query().unwrap();
         assert_eq!(unknown.as_ptr(), again.as_ptr());
         let back: ComRc<AsyncOperationRaw<u32>> = control.query().unwrap();
-        assert_eq!(back.as_ptr(), client.as_com().as_ptr());
+        assert_eq!(back.as_ptr(), client.as_ptr());
         assert!(control.query::<AsyncOperationRaw<u64>>().is_err(), "values of another size");
         // The object is agile, and inspectable. It has a marshaler on Windows only. The pointers
         // are released like any other.
-        let agile: ComRc<AgileRaw> = client.as_com().query().unwrap();
+        let agile: ComRc<AgileRaw> = client.query().unwrap();
         let inspectable: ComRc<InspectableRaw> = agile.query().unwrap();
         assert_eq!(agile.as_ptr().addr(), inspectable.as_ptr().addr());
-        let marshal = client.as_com().query::<MarshalRaw>();
+        let marshal = client.query::<MarshalRaw>();
         assert_eq!(marshal.is_ok(), cfg!(windows), "{marshal:?}");
         let same: ComRc<IUnknownRaw> = agile.query().unwrap();
         assert_eq!(same.as_ptr(), unknown.as_ptr());

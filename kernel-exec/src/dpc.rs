@@ -8,17 +8,15 @@
 
 mod options;
 
-use core::{future::Future, ptr::NonNull};
+use core::ptr::NonNull;
 
 use crate::{
-    alloc::GlobalAllocator,
     budget::Budget,
     fail::{FailFast, fail_fast},
     nt,
-    spawn::spawn,
     status::NTSTATUS,
     sync::KernelCell,
-    task::{CancelHandle, Port, TaskPtr, run, run_deferred},
+    task::{Port, TaskPtr, run, run_deferred},
     tracker::{Link, default_tracker},
 };
 
@@ -224,69 +222,4 @@ unsafe impl Port for DpcPort {
         // SAFETY: `launch` inserted the link, and it is removed only here.
         default_tracker(|tracker| unsafe { tracker.remove(&this.link) });
     }
-}
-
-/// Runs a future to its end in DPCs, on whatever processor wakes it.
-///
-/// The body is polled and dropped at DISPATCH_LEVEL, so it must not touch pageable memory nor wait.
-/// The task is in the image's default tracker.
-///
-/// IRQL of the caller: ≤ DISPATCH_LEVEL. Below it the first poll is over before this returns,
-/// unless the kernel advises the processor to leave its DPCs (`KeShouldYieldProcessor`). In that
-/// case a timer runs the task.
-///
-/// # Large futures
-/// The future passes over the caller's stack, and a thread has 24 KiB of stack in all. It passes
-/// once in an optimised build, and several times in another. The same holds for every future that a
-/// spawning call takes by value. Keep large data in pool and move a pointer to it into the future.
-/// The body of an operation may be built in its block instead, because
-/// `ntcom::AsyncOperationTask::spawn_raw` takes an initialiser.
-///
-/// # Errors
-/// - `STATUS_INSUFFICIENT_RESOURCES`: no memory for the task.
-/// - `STATUS_DELETE_PENDING`: the tracker has been closed.
-///
-/// In each case the future has been dropped, at the caller's IRQL.
-///
-/// ```
-/// use ntsim::{Config, Schedule, Simulation};
-///
-/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// kernel.run_on(0, || {
-///     ntcom_exec::spawn_dpc_task(async { ntcom_exec::yield_now().await }).unwrap();
-/// }).unwrap();
-/// kernel.unload().unwrap();
-/// ```
-pub fn spawn_dpc_task<F>(future: F) -> Result<(), NTSTATUS>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let task = spawn(DpcPort::new(), GlobalAllocator, future)?;
-    // SAFETY: this is the one reference of a new task.
-    unsafe { task.release() };
-    Ok(())
-}
-
-/// Runs a future as [`spawn_dpc_task`] does, and returns a handle that cancels the task.
-///
-/// # Errors
-/// The errors of [`spawn_dpc_task`].
-///
-/// ```
-/// use ntsim::{Config, Schedule, Simulation};
-///
-/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// kernel.run_on(0, || {
-///     let handle = ntcom_exec::spawn_dpc_task_cancellable(core::future::pending()).unwrap();
-///     handle.cancel(); // the body is polled once more, and dropped
-/// }).unwrap();
-/// kernel.unload().unwrap();
-/// ```
-pub fn spawn_dpc_task_cancellable<F>(future: F) -> Result<CancelHandle, NTSTATUS>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let task = spawn(DpcPort::new(), GlobalAllocator, future)?;
-    // SAFETY: this is the one reference of a new task.
-    Ok(unsafe { CancelHandle::from_reference(task) })
 }

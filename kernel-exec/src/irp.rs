@@ -26,14 +26,14 @@ unsafe impl Send for Irp {}
 /// The future of a task that serves an IRP: see [`spawn_irp_task`].
 ///
 /// ```
-/// use ntcom_exec::{CancelHandle, DpcOptions, IrpOutcome, IrpTask, NTSTATUS};
+/// use ntcom_exec::{CancelHandle, IrpOutcome, IrpTask, NTSTATUS, PoolAllocator, TaskBuilder};
 ///
 /// /// Spawns the task of an IRP, as this driver wants it.
 /// fn spawn<F>(task: IrpTask<F>) -> Result<CancelHandle, NTSTATUS>
 /// where
 ///     F: Future<Output = IrpOutcome> + Send + 'static,
 /// {
-///     DpcOptions::new().tag(*b"Smpl").spawn_cancellable(task)
+///     TaskBuilder::new().allocator(PoolAllocator::with_tag(*b"Smpl")).spawn(task)
 /// }
 /// # let _ = spawn::<core::future::Pending<IrpOutcome>>;
 /// ```
@@ -110,7 +110,7 @@ unsafe impl Request for Irp {
 /// 2. No other code uses its `DriverContext`.
 ///
 /// ```
-/// use ntcom_exec::{DpcOptions, IrpOutcome, NTSTATUS, sleep, spawn_irp_task};
+/// use ntcom_exec::{IrpOutcome, NTSTATUS, TaskBuilder, sleep, spawn_irp_task};
 /// use ntsim::types::{NTSTATUS as Status, PDEVICE_OBJECT, PIRP};
 ///
 /// /// Serves a read after 20 ms.
@@ -122,7 +122,7 @@ unsafe impl Request for Irp {
 ///         }
 ///     };
 ///     // SAFETY: the IRP is new, and this is its last use.
-///     unsafe { spawn_irp_task(irp, body, |task| DpcOptions::new().spawn_cancellable(task)) }.0
+///     unsafe { spawn_irp_task(irp, body, |task| TaskBuilder::new().spawn(task)) }.0
 /// }
 /// # let _: unsafe extern "C" fn(PDEVICE_OBJECT, PIRP) -> Status = dispatch_read;
 /// ```

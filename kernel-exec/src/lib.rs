@@ -25,7 +25,7 @@
 //!
 //! | property of a task | on DPCs | on work items |
 //! |---|---|---|
-//! | spawn functions | `spawn_dpc_task`, `spawn_dpc_task_cancellable`, `DpcOptions` | `spawn_work_item_task`, `spawn_work_item_task_cancellable` |
+//! | spawn functions | `spawn_dpc_task`, `spawn_dpc_task_cancellable`, `TaskBuilder` | `TaskBuilder`, on `OnWorkItems` |
 //! | IRQL of its body (polls and drop) | DISPATCH_LEVEL | PASSIVE_LEVEL, in a system worker thread |
 //! | processor | that of its waker, unless options say otherwise | any, in any worker thread |
 //! | IRQL of spawns, wakes and cancels | ≤ DISPATCH_LEVEL | ≤ DISPATCH_LEVEL |
@@ -40,8 +40,8 @@
 //! | `kmdf` | KMDF's devices and requests: `wdm_device_object`, `WdfRequest`; for drivers that build `wdk-sys` for KMDF |
 //! | `sim` | the executor is on the simulated kernel [`ntsim`](https://docs.rs/ntsim); wins over `wdk`; never in a driver |
 //!
-//! Without a kernel everything that needs none compiles. The spawn functions, timers and trackers
-//! are missing then, and operations of `ntcom` fail with `STATUS_NOT_SUPPORTED`.
+//! Without a kernel everything that needs none compiles. The timers and trackers are missing then,
+//! and spawning a task or an operation fails with `STATUS_NOT_SUPPORTED`.
 //!
 //! `kmdf` has been type-checked only, against declarations written after the public documentation
 //! (`ci/wdk/wdf.rs`).
@@ -59,6 +59,7 @@
 mod alloc;
 mod ambient;
 mod budget;
+mod builder;
 mod callback;
 #[cfg(any(kernel, all(test, loom)))]
 mod clock;
@@ -86,7 +87,6 @@ mod refcount;
 #[cfg(any(kernel, all(test, loom)))]
 mod request;
 mod signal;
-#[cfg(kernel)]
 mod spawn;
 mod status;
 #[cfg(any(kernel, all(test, loom)))]
@@ -104,11 +104,12 @@ mod work_item;
 
 pub use alloc::{Allocator, GlobalAllocator, NonPaged, PagedPoolAllocator, PoolAllocator};
 pub use budget::{DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET};
+pub use builder::{TaskBuilder, spawn_dpc_task, spawn_dpc_task_cancellable};
 #[cfg(any(kernel, all(test, loom)))]
 pub use clock::Instant;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(kernel)]
-pub use dpc::{DpcOptions, Importance, spawn_dpc_task, spawn_dpc_task_cancellable};
+pub use dpc::{DpcOptions, Importance};
 pub use etw::{EtwProvider, EtwRegistration};
 #[cfg(kernel)]
 pub use event::{EventWait, wait_for_event};
@@ -135,8 +136,6 @@ pub use task::{CancelHandle, TaskReport, is_cancellation_requested, take_cancell
 pub use timer::{Interval, Sleep, Tick, Timeout, interval, sleep, sleep_until, timeout};
 #[cfg(any(kernel, all(test, loom)))]
 pub use tracker::{DrainError, TaskTracker, default_tracker};
-#[cfg(kernel)]
-pub use work_item::{spawn_work_item_task, spawn_work_item_task_cancellable};
 
 // The building blocks of `ntcom`. They are for that crate only, and change with it in any version.
 #[doc(hidden)]
@@ -172,3 +171,8 @@ pub use work_item::WorkItemPort;
 /// const IS_A_TEST: bool = ntcom_exec::SIMULATED;
 /// ```
 pub const SIMULATED: bool = cfg!(kernel = "sim");
+
+/// This build names both kernels, because the features of two packages are unified: `wdk-sys` is
+/// built, and the executor is on the simulated kernel.
+#[doc(hidden)]
+pub const BOTH_KERNELS: bool = cfg!(all(kernel = "sim", feature = "wdk", any(windows, wdk_check)));

@@ -70,8 +70,7 @@ pin_project! {
 }
 
 /// Runs a future at PASSIVE_LEVEL, in a work item, and then lets the task migrate back. It is for a
-/// task on DPCs that was spawned with
-/// [`DpcOptions::spawn_migrating`](crate::DpcOptions::spawn_migrating). In a task on work items,
+/// task that was spawned with the placement [`Migrating`](crate::Migrating). In a task on work items,
 /// which is at PASSIVE_LEVEL already, the future runs in place.
 ///
 /// The whole task migrates. Its body is polled at PASSIVE_LEVEL, in a system worker thread, until
@@ -93,7 +92,7 @@ pin_project! {
 /// task on DPCs that has no device. `future` has not been polled then.
 ///
 /// ```
-/// use ntcom_exec::{DpcOptions, passive};
+/// use ntcom_exec::{DpcOptions, Migrating, TaskBuilder, passive};
 /// # use std::ptr::null_mut;
 /// # use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
 ///
@@ -111,9 +110,10 @@ pin_project! {
 ///     assert_eq!(length.await, Ok(42));
 ///     assert_eq!(ntsim::irql(), 2);
 /// };
-/// // SAFETY: this is the driver's device, which is deleted below.
-/// unsafe { DpcOptions::new().spawn_migrating(device, body) }.unwrap();
-/// # // SAFETY: the device is not deleted yet; the task keeps a reference until it has ended.
+/// // SAFETY: the driver's device, which is deleted below.
+/// let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
+/// TaskBuilder::new().on(placement).spawn(body).unwrap();
+/// # // SAFETY: not deleted yet; the task keeps a reference until it has ended.
 /// # unsafe { ddi::IoDeleteDevice(device) };
 /// # }).unwrap();
 /// # kernel.unload().unwrap();

@@ -1,8 +1,9 @@
-//! The placement of an operation of `ntcom` on DPCs, on work items, or on both in turn.
+//! The placement of a task on DPCs, on work items, or on both in turn.
 
 use crate::{status::NTSTATUS, task::Port};
 
-/// The executor of an operation's body, with its options.
+/// Where a task runs, and how: [`TaskBuilder::on`](crate::TaskBuilder::on) and the recipes of `ntcom`
+/// take it.
 ///
 /// | placement | body's IRQL | |
 /// |---|---|---|
@@ -10,9 +11,6 @@ use crate::{status::NTSTATUS, task::Port};
 /// | `DpcOptions` | DISPATCH_LEVEL | with importance, processor, budget |
 /// | `OnWorkItems` | PASSIVE_LEVEL | in work items of a device |
 /// | `Migrating` | DISPATCH_LEVEL, in `passive` PASSIVE_LEVEL | migrates between the two |
-///
-/// The pool tag of [`DpcOptions`](crate::DpcOptions) has no effect here, because an operation's
-/// block comes from the operation's allocator.
 ///
 /// ```
 /// fn runs(placement: impl ntcom_exec::Placement) {}
@@ -26,7 +24,7 @@ pub trait Placement: Send + 'static {
     /// Makes the executor's storage.
     ///
     /// # Errors
-    /// The status with which the operation ends, if the placement is invalid.
+    /// The status with which the spawn fails, or the operation ends, if the placement is invalid.
     #[doc(hidden)]
     fn port(self) -> Result<Self::Port, NTSTATUS>;
 }
@@ -64,8 +62,15 @@ mod on_devices {
         }
     }
 
-    /// The placement on work items of a device, at PASSIVE_LEVEL: see
-    /// [`spawn_work_item_task`](crate::spawn_work_item_task).
+    /// The placement on work items of a device, at PASSIVE_LEVEL.
+    ///
+    /// The body is polled and dropped in a system worker thread. It may touch pageable memory and
+    /// wait for a short time. There are few worker threads, and a body that keeps one keeps it from
+    /// other work (learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads).
+    /// Wherever the body polls another future, it must be at PASSIVE_LEVEL again, in the thread that
+    /// it was called in. The task is in the image's default tracker, and its device object is
+    /// referenced until the task has ended. Waking it allocates nothing, because its work item is in
+    /// its block.
     ///
     /// ```
     /// # let device = std::ptr::null_mut();
@@ -103,6 +108,8 @@ mod on_devices {
 
     /// The placement on DPCs of a task that migrates to work items of a device for the parts of its
     /// body in [`passive`](crate::passive()).
+    ///
+    /// The device object is referenced until the task has ended.
     ///
     /// ```
     /// # let device = std::ptr::null_mut();

@@ -248,7 +248,7 @@ pin_project! {
     /// is left for a cancel.
     ///
     /// ```
-    /// use ntcom_exec::{CancelHandle, DpcOptions, IrpOutcome, NTSTATUS, Request, RequestTask};
+    /// use ntcom_exec::{CancelHandle, IrpOutcome, NTSTATUS, Request, RequestTask, TaskBuilder};
     ///
     /// /// Spawns the task of a request, as this driver wants it.
     /// fn spawn<R, F>(task: RequestTask<R, F>) -> Result<CancelHandle, NTSTATUS>
@@ -256,7 +256,7 @@ pin_project! {
     ///     R: Request,
     ///     F: Future<Output = IrpOutcome> + Send + 'static,
     /// {
-    ///     DpcOptions::new().spawn_cancellable(task)
+    ///     TaskBuilder::new().spawn(task)
     /// }
     /// # let _ = spawn::<ntcom_exec::Irp, core::future::Pending<IrpOutcome>>;
     /// ```
@@ -297,13 +297,13 @@ impl<R: Request, F: Future<Output = IrpOutcome>> Future for RequestTask<R, F> {
 /// completed it. It leaves the request to this function.
 ///
 /// ```
-/// use ntcom_exec::{DpcOptions, IrpOutcome, NTSTATUS, Request, spawn_request_task};
+/// use ntcom_exec::{IrpOutcome, NTSTATUS, Request, TaskBuilder, spawn_request_task};
 ///
 /// /// The EvtIoRead callback of KMDF, for a request type of the driver.
 /// fn evt_io_read<R: Request>(request: R) {
 ///     let body = async { IrpOutcome::from(NTSTATUS::SUCCESS) };
 ///     // SAFETY: the request is new, and this is its last use.
-///     unsafe { spawn_request_task(request, body, |task| DpcOptions::new().spawn_cancellable(task)) }
+///     unsafe { spawn_request_task(request, body, |task| TaskBuilder::new().spawn(task)) }
 /// }
 /// ```
 pub unsafe fn spawn_request_task<R, F>(

@@ -15,6 +15,11 @@
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NTSTATUS(pub i32);
 
+// SAFETY: transparent over `i32`, of which zero is one.
+unsafe impl bytemuck::Zeroable for NTSTATUS {}
+// SAFETY: transparent over `i32`.
+unsafe impl bytemuck::Pod for NTSTATUS {}
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident, $platform:literal, $value:literal;)*) => {
         impl NTSTATUS {

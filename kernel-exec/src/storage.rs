@@ -10,21 +10,40 @@ use crate::{
     sync::{AtomicUsize, KernelCell, Ordering, const_fn},
 };
 
-/// Storage for one task, in a driver's static or device extension, so that the task allocates
-/// nothing ([`DpcOptions::spawn_in`](crate::DpcOptions::spawn_in)).
+/// Memory of the driver's own for one task at a time: such a task allocates nothing.
 ///
-/// It must be in non-paged memory, as a driver's statics and device extensions are. Storage in a
-/// device extension is borrowed for `'static` at the driver's own risk. It must stay until
-/// [`is_free`](Self::is_free) returns true for good, after [`drain`](crate::TaskTracker::drain).
-/// Only then may the device be deleted.
+/// A `&'static TaskStorage` is an [`Allocator`] of one block:
+/// [`TaskBuilder::allocator`](crate::TaskBuilder::allocator) takes it. A future for which the
+/// storage is too small, or not aligned enough, does not compile; [`needed`](Self::needed) says how
+/// many bytes a task on DPCs needs. The storage is free again when the task has ended and every
+/// handle, waker and other reference to it is gone.
+///
+/// It must be in non-paged memory, as a driver's statics and device extensions are. One that is in
+/// a device extension is borrowed for `'static` at the driver's own risk: it must stay until
+/// [`is_free`](Self::is_free) says so, after [`drain`](crate::TaskTracker::drain), and for good: so
+/// before the device is deleted.
 ///
 /// ```
-/// static STORAGE: ntcom_exec::TaskStorage<1024> = ntcom_exec::TaskStorage::new();
+/// use ntcom_exec::{NTSTATUS, TaskBuilder, TaskStorage};
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # kernel.run_on(0, || {
+/// static STORAGE: TaskStorage<1024> = TaskStorage::new();
+///
+/// let handle = TaskBuilder::new().allocator(&STORAGE).spawn(core::future::pending()).unwrap();
+/// let second = TaskBuilder::new().allocator(&STORAGE).spawn(async {});
+/// assert_eq!(second.err(), Some(NTSTATUS::INSUFFICIENT_RESOURCES));
+/// handle.cancel();
+/// drop(handle);
 /// assert!(STORAGE.is_free());
 /// # }).unwrap();
+/// # kernel.unload().unwrap();
+/// ```
+///
+/// ```compile_fail,E0080
+/// # use ntcom_exec::{TaskBuilder, TaskStorage};
+/// static SMALL: TaskStorage<16> = TaskStorage::new();
+/// let _ = TaskBuilder::new().allocator(&SMALL).spawn(async {});
 /// ```
 #[repr(C, align(16))]
 pub struct TaskStorage<const SIZE: usize> {
@@ -53,10 +72,6 @@ impl<const SIZE: usize> TaskStorage<SIZE> {
     pub fn is_free(&self) -> bool {
         self.taken.load(Ordering::Acquire) == 0
     }
-
-    pub(crate) const fn allocator(&'static self) -> InPlace<SIZE> {
-        InPlace(self)
-    }
 }
 
 impl<const SIZE: usize> Default for TaskStorage<SIZE> {
@@ -65,28 +80,26 @@ impl<const SIZE: usize> Default for TaskStorage<SIZE> {
     }
 }
 
-/// An allocator of one block, which is the storage.
-pub(crate) struct InPlace<const SIZE: usize>(&'static TaskStorage<SIZE>);
-
-// SAFETY: 1. The allocation that turns `taken` from 0 to 1 has the memory, of SIZE bytes aligned to
-// 16, until it is given back. 2. The storage's contract requires resident memory, as a static or
-// device extension is. 3. Nothing panics.
-unsafe impl<const SIZE: usize> Allocator for InPlace<SIZE> {
+// SAFETY: 1. the call that turns `taken` from 0 to 1 has the room, of SIZE bytes aligned to 16,
+// until it is given back; 2. a static or device extension is resident, by the storage's contract;
+// 3. nothing panics.
+unsafe impl<const SIZE: usize> Allocator for &'static TaskStorage<SIZE> {
     const NON_PAGED: bool = true;
+    const __ROOM: (usize, usize) = (SIZE, align_of::<TaskStorage<SIZE>>());
 
     fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
         if layout.size() > SIZE || layout.align() > align_of::<TaskStorage<SIZE>>() {
             return None;
         }
         // Acquire: the use of the memory by the task before has ended.
-        self.0.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).ok()?;
-        NonNull::new(self.0.memory.get().cast())
+        self.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        NonNull::new(self.memory.get().cast())
     }
 
     unsafe fn free(&self, _memory: NonNull<u8>, _layout: Layout) {
-        self.0.taken.store(0, Ordering::Release);
+        self.taken.store(0, Ordering::Release);
     }
 }
 
 // SAFETY: `NON_PAGED` is true.
-unsafe impl<const SIZE: usize> NonPaged for InPlace<SIZE> {}
+unsafe impl<const SIZE: usize> NonPaged for &'static TaskStorage<SIZE> {}

@@ -6,20 +6,17 @@
 //! as the compiler says. So a block has room for 256 bytes, and a spawn compares.
 
 use core::{
-    future::Future,
     mem::MaybeUninit,
     ptr::{NonNull, null_mut},
 };
 
 use crate::{
-    alloc::GlobalAllocator,
     budget::Budget,
     fail::{FailFast, fail_fast},
     nt,
-    spawn::spawn,
     status::NTSTATUS,
     sync::{KernelCell, ThreadLink},
-    task::{CancelHandle, Level, Port, TaskPtr, run_in_thread},
+    task::{Level, Port, TaskPtr, run_in_thread},
     tracker::{Link, default_tracker},
 };
 
@@ -207,101 +204,4 @@ unsafe impl Port for WorkItemPort {
         // SAFETY: `launch` acquired the item. It is in no queue, because the task runs [T3].
         unsafe { this.queue.give_up() };
     }
-}
-
-/// Runs a future to its end at PASSIVE_LEVEL, in work items of this device.
-///
-/// The body is polled and dropped in a system worker thread. It may touch pageable memory and wait
-/// for a short time. There are few worker threads, and a body that keeps one keeps it from other
-/// work (learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads). Wherever the
-/// body polls another future, it must be at PASSIVE_LEVEL again, in the thread that it was called
-/// in. The task is in the image's default tracker, and its device object is referenced until the
-/// task has ended. Waking it allocates nothing, because its work item is in its block.
-///
-/// IRQL of the caller: ≤ DISPATCH_LEVEL, and the same for wakes, cancels and the drop of wakers and
-/// handles.
-///
-/// The future passes over the caller's stack: see [`spawn_dpc_task`](crate::spawn_dpc_task) on
-/// large ones.
-///
-/// # Errors
-/// - `STATUS_INVALID_PARAMETER`: `device` is null.
-/// - `STATUS_INSUFFICIENT_RESOURCES`: no memory for the task.
-/// - `STATUS_DELETE_PENDING`: the tracker has been closed.
-/// - `STATUS_NOT_SUPPORTED`: this kernel's work items are larger than the 256 bytes that a task has
-///   room for.
-///
-/// In each case the future has been dropped, at the caller's IRQL.
-///
-/// # Safety
-/// `device` is null, or a device object of this driver that is referenced, or not yet deleted,
-/// during the call.
-///
-/// ```
-/// use std::ptr::null_mut;
-///
-/// use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
-///
-/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// kernel.run_on(0, || {
-///     let (driver, mut device) = (ntsim::driver_object(), null_mut());
-///     // SAFETY: the arguments are valid.
-///     unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
-///     let body = async { assert_eq!(ntsim::irql(), 0) };
-///     // SAFETY: this is the driver's device, which is deleted below.
-///     unsafe { ntcom_exec::spawn_work_item_task(device, body) }.unwrap();
-///     // SAFETY: the device is not deleted yet; the task keeps a reference until it has ended.
-///     unsafe { ddi::IoDeleteDevice(device) };
-/// }).unwrap();
-/// kernel.unload().unwrap();
-/// ```
-pub unsafe fn spawn_work_item_task<F>(device: nt::PDEVICE_OBJECT, future: F) -> Result<(), NTSTATUS>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    // SAFETY: the caller keeps the device referenced during the call, which launches the task.
-    let task = spawn(unsafe { WorkItemPort::for_device(device) }, GlobalAllocator, future)?;
-    // SAFETY: this is the one reference of a new task.
-    unsafe { task.release() };
-    Ok(())
-}
-
-/// Runs a future as [`spawn_work_item_task`] does, and returns a handle that cancels the task.
-///
-/// # Errors
-/// The errors of [`spawn_work_item_task`].
-///
-/// # Safety
-/// The contract of [`spawn_work_item_task`].
-///
-/// ```
-/// use std::ptr::null_mut;
-///
-/// use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
-///
-/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// kernel.run_on(0, || {
-///     let (driver, mut device) = (ntsim::driver_object(), null_mut());
-///     // SAFETY: the arguments are valid.
-///     unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
-///     let body = core::future::pending();
-///     // SAFETY: this is the driver's device, which is deleted below.
-///     let handle = unsafe { ntcom_exec::spawn_work_item_task_cancellable(device, body) }.unwrap();
-///     handle.cancel(); // the body is polled with the request set, and dropped
-///     // SAFETY: the device is not deleted yet; the task keeps a reference until it has ended.
-///     unsafe { ddi::IoDeleteDevice(device) };
-/// }).unwrap();
-/// kernel.unload().unwrap();
-/// ```
-pub unsafe fn spawn_work_item_task_cancellable<F>(
-    device: nt::PDEVICE_OBJECT,
-    future: F,
-) -> Result<CancelHandle, NTSTATUS>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    // SAFETY: the caller keeps the device referenced during the call, which launches the task.
-    let task = spawn(unsafe { WorkItemPort::for_device(device) }, GlobalAllocator, future)?;
-    // SAFETY: this is the one reference of a new task.
-    Ok(unsafe { CancelHandle::from_reference(task) })
 }

@@ -25,8 +25,8 @@ use std::sync::Arc;
 use common::{kernel, program};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use ntcom_exec::{
-    DpcOptions, Instant, IrpOutcome, NTSTATUS, Signal, default_tracker, interval, oneshot, sleep,
-    sleep_until, spawn_dpc_task, spawn_irp_task, timeout, wait_for_event, yield_now,
+    DpcOptions, Instant, IrpOutcome, NTSTATUS, Signal, TaskBuilder, default_tracker, interval, oneshot,
+    sleep, sleep_until, spawn_dpc_task, spawn_irp_task, timeout, wait_for_event, yield_now,
 };
 use ntsim::{
     Config, Schedule, Simulation, Stop, ddi,
@@ -100,7 +100,7 @@ fn others_get_in_between(watch: &Watch, all: usize) {
     let passes = watch.passes.load(SeqCst);
     let ran = Arc::new(AtomicUsize::new(0));
     let inside = Arc::clone(&ran);
-    here().spawn(async move { inside.store(1, SeqCst) }).unwrap();
+    TaskBuilder::new().on(here()).spawn(async move { inside.store(1, SeqCst) }).unwrap();
     assert_eq!(ran.load(SeqCst), 1, "another DPC must run");
     assert!(passes < all, "the program must continue before the rings have ended");
 }
@@ -118,7 +118,7 @@ fn ring(tasks: usize, pinned: bool, watch: &Arc<Watch>) {
             }
         };
         let options = if pinned { here() } else { DpcOptions::new() };
-        options.spawn(body).unwrap();
+        TaskBuilder::new().on(options).spawn(body).unwrap();
     }
     signals[0].set();
 }
@@ -176,7 +176,7 @@ fn tasks_that_wake_themselves_leave_the_drain_together() {
                     ntcom_exec::yield_now().await;
                 }
             };
-            here().spawn(body).unwrap();
+            TaskBuilder::new().on(here()).spawn(body).unwrap();
         }
         // SAFETY: `irql` is the value that the raise returned.
         unsafe { ddi::KeLowerIrql(irql) };
@@ -357,7 +357,7 @@ struct Chain {
 unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
     let body = async { IrpOutcome::from(NTSTATUS::SUCCESS) };
     // SAFETY: the IRP is new, and this is its last use.
-    unsafe { spawn_irp_task(irp, body, |task| DpcOptions::new().spawn_cancellable(task)) }.0
+    unsafe { spawn_irp_task(irp, body, |task| TaskBuilder::new().spawn(task)) }.0
 }
 
 unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> i32 {
@@ -435,7 +435,8 @@ fn a_task_goes_on_behind_a_foreign_dpc_that_lasts_too_long() {
         unsafe { ddi::KeSetTimerEx(timer, LARGE_INTEGER { QuadPart: -1 }, 1, dpc) };
         let polls = Arc::new(AtomicUsize::new(0));
         let inside = Arc::clone(&polls);
-        here()
+        TaskBuilder::new()
+            .on(here())
             .spawn(async move {
                 for _ in 0..POLLS {
                     inside.fetch_add(1, SeqCst);

@@ -22,8 +22,9 @@ use std::sync::Arc;
 
 use common::Event;
 use ntcom_exec::{
-    CancelHandle, DpcOptions, EtwProvider, IrpOutcome, NTSTATUS, RequestStorage, Signal, default_tracker,
-    oneshot, sleep, spawn_dpc_task, spawn_dpc_task_cancellable, spawn_request_task, try_finally, yield_now,
+    CancelHandle, DpcOptions, EtwProvider, IrpOutcome, NTSTATUS, RequestStorage, Signal, TaskBuilder,
+    default_tracker, oneshot, sleep, spawn_dpc_task, spawn_dpc_task_cancellable, spawn_request_task,
+    try_finally, yield_now,
 };
 use ntsim::{Config, FreeProgram, Schedule, Simulation, etw, types::GUID};
 
@@ -257,7 +258,7 @@ fn a_request_has_one_outcome() {
                 };
                 let elsewhere = DpcOptions::new().processor(0, ((me + 1) % PROCESSORS) as u8);
                 let spawn = |task| {
-                    let handle = elsewhere.spawn_cancellable(task)?;
+                    let handle = TaskBuilder::new().on(elsewhere).spawn(task)?;
                     // Both are about to give the outcome. Relaxed, so that only the request orders
                     // them.
                     while begun.load(Relaxed) == 0 {

@@ -18,8 +18,8 @@ use std::{rc::Rc, sync::Arc};
 
 use common::{Event, Log};
 use ntcom_exec::{
-    DpcOptions, IrpOutcome, IrpTask, NTSTATUS, TaskTracker, default_tracker, on_cancel, passive,
-    spawn_irp_task, spawn_work_item_task_cancellable, take_cancellation_request, try_finally, yield_now,
+    DpcOptions, IrpOutcome, IrpTask, Migrating, NTSTATUS, OnWorkItems, TaskBuilder, TaskTracker,
+    default_tracker, on_cancel, passive, spawn_irp_task, take_cancellation_request, try_finally, yield_now,
 };
 use ntsim::{
     Config, Limits, Program, Schedule, Simulation, Stop, ddi, explore,
@@ -49,11 +49,14 @@ fn next() -> &'static Next {
 unsafe extern "C" fn dispatch(device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
     let (on, body) = next().0.borrow_mut().take().unwrap();
     let spawn = |task: IrpTask<Body>| match on {
-        On::Dpcs => DpcOptions::new().spawn_cancellable(task),
-        // SAFETY: this is the device that the IRP was sent to.
-        On::Migrating => unsafe { DpcOptions::new().spawn_migrating(device, task) },
-        // SAFETY: this is the device that the IRP was sent to.
-        On::WorkItems => unsafe { spawn_work_item_task_cancellable(device, task) },
+        On::Dpcs => TaskBuilder::new().spawn(task),
+        On::Migrating => {
+            // SAFETY: this is the device that the IRP was sent to.
+            let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
+            TaskBuilder::new().on(placement).spawn(task)
+        }
+        // SAFETY: the device that the IRP was sent to.
+        On::WorkItems => TaskBuilder::new().on(unsafe { OnWorkItems::of(device) }).spawn(task),
     };
     // SAFETY: the IRP is new, and this is its last use.
     let status = unsafe { spawn_irp_task(irp, body, spawn) };

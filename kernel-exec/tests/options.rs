@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex};
 
 use common::{Event, TICK, in_kernel, kernel, program};
 use ntcom_exec::{
-    Allocator, DpcOptions, Importance, NTSTATUS, PagedPoolAllocator, TaskStorage, TaskTracker,
-    default_tracker,
+    Allocator, DpcOptions, GlobalAllocator, Importance, NTSTATUS, PagedPoolAllocator, PoolAllocator,
+    TaskBuilder, TaskStorage, TaskTracker, default_tracker,
 };
 use ntsim::{Config, Schedule, Simulation, Stop};
 
@@ -47,7 +47,7 @@ fn ticks(rounds: u32) {
 fn a_run_ends_when_its_time_is_spent() {
     in_kernel(|| {
         let (polled, body) = busy(7, 300);
-        DpcOptions::new().spawn(body).unwrap();
+        TaskBuilder::new().on(DpcOptions::new()).spawn(body).unwrap();
         assert_eq!(polled.load(SeqCst), 4, "the fourth poll has passed 100 microseconds");
         ticks(1);
         assert_eq!(polled.load(SeqCst), 7, "the timer has continued the task");
@@ -56,7 +56,7 @@ fn a_run_ends_when_its_time_is_spent() {
     let mut kernel = Simulation::new(Config { step_time: 0, ..Config::default() }, Schedule::round_robin());
     let spawning = || {
         let (polled, body) = busy(7, 250);
-        DpcOptions::new().spawn(body).unwrap();
+        TaskBuilder::new().on(DpcOptions::new()).spawn(body).unwrap();
         assert_eq!(polled.load(SeqCst), 4);
         ticks(1);
         assert_eq!(polled.load(SeqCst), 7);
@@ -69,13 +69,13 @@ fn a_run_ends_when_its_time_is_spent() {
 fn the_budgets_are_the_drivers() {
     in_kernel(|| {
         let (polled, body) = busy(5, 300);
-        DpcOptions::new().time_budget(Duration::from_micros(30)).spawn(body).unwrap();
+        TaskBuilder::new().on(DpcOptions::new().time_budget(Duration::from_micros(30))).spawn(body).unwrap();
         assert_eq!(polled.load(SeqCst), 1);
         ticks(4);
         assert_eq!(polled.load(SeqCst), 5);
 
         let (polled, body) = busy(30, 0);
-        DpcOptions::new().poll_budget(3).spawn(body).unwrap();
+        TaskBuilder::new().on(DpcOptions::new().poll_budget(3)).spawn(body).unwrap();
         assert_eq!(polled.load(SeqCst), 3);
         ticks(9);
         assert_eq!(polled.load(SeqCst), 30);
@@ -102,7 +102,9 @@ fn a_task_runs_on_its_processor_wherever_it_is_woken() {
         };
         kernel
             .programs()
-            .on(0, move || DpcOptions::new().processor(0, 2).spawn(body).unwrap())
+            .on(0, move || {
+                drop(TaskBuilder::new().on(DpcOptions::new().processor(0, 2)).spawn(body).unwrap());
+            })
             .on(1, move || event.set())
             .run()
             .unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
@@ -118,9 +120,9 @@ fn both_dpcs_of_a_task_are_as_the_options_say() {
     let mut kernel = Simulation::new(config, Schedule::round_robin());
     let spawning = || {
         let (polled, body) = busy(3, 0);
-        let options =
-            DpcOptions::new().processor(0, 0).importance(Importance::High).poll_budget(1).tag(*b"Smpl");
-        options.spawn(body).unwrap();
+        let options = DpcOptions::new().processor(0, 0).importance(Importance::High).poll_budget(1);
+        let pool = PoolAllocator::with_tag(*b"Smpl");
+        TaskBuilder::new().on(options).allocator(pool).spawn(body).unwrap();
         ticks(2);
         assert_eq!(polled.load(SeqCst), 3);
     };
@@ -159,7 +161,7 @@ fn a_task_of_high_importance_goes_before_one_of_low() {
         for importance in [Importance::Low, Importance::Medium, Importance::High] {
             let inside = Arc::clone(&order);
             let body = async move { inside.lock().unwrap().push(importance) };
-            DpcOptions::new().importance(importance).spawn(body).unwrap();
+            TaskBuilder::new().on(DpcOptions::new().importance(importance)).spawn(body).unwrap();
         }
         // SAFETY: `irql` is the value that the raise returned.
         unsafe { ntsim::ddi::KeLowerIrql(irql) };
@@ -170,20 +172,24 @@ fn a_task_of_high_importance_goes_before_one_of_low() {
 #[test]
 fn invalid_options_are_refused_and_the_future_is_dropped() {
     in_kernel(|| {
-        let refused = |options: DpcOptions| {
+        fn refused_in<A>(pool: A, options: DpcOptions) -> Result<(), NTSTATUS>
+        where
+            A: Allocator + Send + 'static,
+        {
             let alive = Arc::new(());
             let inside = Arc::clone(&alive);
-            let answer = options.spawn(async move { drop(inside) });
+            let answer = TaskBuilder::new().on(options).allocator(pool).spawn(async move { drop(inside) });
             assert_eq!(Arc::strong_count(&alive), 1, "the future has been dropped");
-            answer
-        };
+            answer.map(drop)
+        }
+        let refused = |options| refused_in(GlobalAllocator, options);
         let wrong = Err(NTSTATUS::INVALID_PARAMETER);
         assert_eq!(refused(DpcOptions::new().poll_budget(0)), wrong);
         assert_eq!(refused(DpcOptions::new().time_budget(Duration::ZERO)), wrong);
         assert_eq!(refused(DpcOptions::new().time_budget(Duration::MAX)), wrong);
         assert_eq!(refused(DpcOptions::new().processor(0, 1)), wrong, "there is one processor");
         assert_eq!(refused(DpcOptions::new().processor(7, 0)), wrong, "and one group");
-        assert_eq!(refused(DpcOptions::new().tag([0; 4])), wrong);
+        assert_eq!(refused_in(PoolAllocator::with_tag([0; 4]), DpcOptions::new()), wrong);
         default_tracker(TaskTracker::close);
         assert_eq!(refused(DpcOptions::new()), Err(NTSTATUS::DELETE_PENDING));
     });
@@ -195,16 +201,16 @@ fn a_task_in_the_drivers_memory_allocates_nothing() {
         let storage: &'static TaskStorage<1024> = Box::leak(Box::default());
         default_tracker(TaskTracker::unfinished);
         let before = ntsim::counters();
-        let handle = DpcOptions::new().spawn_in(storage, pending()).unwrap();
+        let handle = TaskBuilder::new().on(DpcOptions::new()).allocator(storage).spawn(pending()).unwrap();
         assert_eq!(ntsim::counters().allocations, before.allocations);
         assert!(!storage.is_free());
-        let again = DpcOptions::new().spawn_in(storage, pending());
+        let again = TaskBuilder::new().on(DpcOptions::new()).allocator(storage).spawn(pending());
         assert_eq!(again.err(), Some(NTSTATUS::INSUFFICIENT_RESOURCES));
         handle.cancel();
         assert!(!storage.is_free(), "the handle still holds the storage");
         drop(handle);
         assert!(storage.is_free());
-        drop(DpcOptions::new().spawn_in(storage, async {}).unwrap());
+        drop(TaskBuilder::new().on(DpcOptions::new()).allocator(storage).spawn(async {}).unwrap());
         assert!(storage.is_free());
         assert_eq!(ntsim::counters().frees, before.frees);
     });
@@ -214,7 +220,8 @@ fn a_task_in_the_drivers_memory_allocates_nothing() {
 fn refused_options_leave_the_storage_free() {
     in_kernel(|| {
         let storage: &'static TaskStorage<1024> = Box::leak(Box::default());
-        let wrong = DpcOptions::new().processor(0, 9).spawn_in(storage, pending());
+        let wrong =
+            TaskBuilder::new().on(DpcOptions::new().processor(0, 9)).allocator(storage).spawn(pending());
         assert_eq!(wrong.err(), Some(NTSTATUS::INVALID_PARAMETER));
         assert!(storage.is_free());
     });
@@ -231,9 +238,10 @@ fn storage_goes_from_task_to_task_on_several_processors() {
             program(move || {
                 for _ in 0..3 {
                     let inside = Arc::clone(&ran);
-                    let spawned = DpcOptions::new().spawn_in(storage, async move {
-                        inside.fetch_add(1, SeqCst);
-                    });
+                    let spawned =
+                        TaskBuilder::new().on(DpcOptions::new()).allocator(storage).spawn(async move {
+                            inside.fetch_add(1, SeqCst);
+                        });
                     if let Err(status) = spawned {
                         assert_eq!(status, NTSTATUS::INSUFFICIENT_RESOURCES);
                         ran.fetch_add(1, SeqCst);

@@ -24,17 +24,22 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use ntcom_exec::{
-    CancelHandle, DpcOptions, NTSTATUS, TaskTracker, default_tracker, passive, spawn_dpc_task,
-    take_cancellation_request, try_finally, yield_now,
+    CancelHandle, DpcOptions, Migrating, NTSTATUS, PoolAllocator, TaskBuilder, TaskTracker, default_tracker,
+    passive, spawn_dpc_task, take_cancellation_request, try_finally, yield_now,
 };
-use ntsim::{Config, Schedule, Simulation};
+use ntsim::{Config, Schedule, Simulation, types::PDEVICE_OBJECT};
 use work_items::{Device, Kernel, PASSIVE, in_schedules, wait_a_moment};
 
 const DISPATCH: u8 = 2;
 
 fn spawn(device: Device, body: impl Future<Output = ()> + Send + 'static) -> CancelHandle {
-    // SAFETY: the tests have not deleted the device.
-    unsafe { DpcOptions::new().spawn_migrating(device.0, body) }.unwrap()
+    on(device.0).spawn(body).unwrap()
+}
+
+/// For a task on DPCs that can go to PASSIVE_LEVEL in work items of this device.
+fn on(device: PDEVICE_OBJECT) -> TaskBuilder<Migrating> {
+    // SAFETY: null, or a device that the tests have not deleted.
+    TaskBuilder::new().on(unsafe { Migrating::new(DpcOptions::new(), device) })
 }
 
 /// A future that is polled and, once polled, dropped at PASSIVE_LEVEL only.
@@ -321,8 +326,8 @@ fn its_block_has_the_drivers_tag() {
     let mut kernel = Kernel(Simulation::new(config, Schedule::round_robin()), 0);
     kernel.run_one(|| {
         let device = Device::new();
-        // SAFETY: the device is not deleted yet.
-        drop(unsafe { DpcOptions::new().tag(*b"Smpl").spawn_migrating(device.0, ready(())) }.unwrap());
+        let pool = PoolAllocator::with_tag(*b"Smpl");
+        drop(on(device.0).allocator(pool).spawn(ready(())).unwrap());
         device.delete();
     });
     let trace = kernel.0.trace().to_string();
@@ -367,8 +372,9 @@ fn the_budget_of_a_run_there_is_the_drivers_too() {
                 };
                 passive(at_passive(away)).await.unwrap();
             };
-            // SAFETY: the device is not deleted yet.
-            drop(unsafe { DpcOptions::new().poll_budget(budget).spawn_migrating(device.0, body) }.unwrap());
+            // SAFETY: a device that is not deleted yet.
+            let placement = unsafe { Migrating::new(DpcOptions::new().poll_budget(budget), device.0) };
+            drop(TaskBuilder::new().on(placement).spawn(body).unwrap());
             device.delete();
         });
         let trace = kernel.0.trace().to_string();
@@ -440,11 +446,9 @@ fn a_driver_is_unloaded_right_after_the_drain() {
                 tracker.drain(None).unwrap();
                 assert_eq!(tracker.unfinished(), 0);
             });
-            // SAFETY: null is refused before any other step.
-            let refused = unsafe { DpcOptions::new().spawn_migrating(null_mut(), pending()) };
+            let refused = on(null_mut()).spawn(pending());
             assert_eq!(refused.err(), Some(NTSTATUS::INVALID_PARAMETER));
-            // SAFETY: the device is not deleted yet.
-            let refused = unsafe { DpcOptions::new().spawn_migrating(device.0, pending()) };
+            let refused = on(device.0).spawn(pending());
             assert_eq!(refused.err(), Some(NTSTATUS::DELETE_PENDING));
             device.delete();
         };

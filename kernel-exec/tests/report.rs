@@ -10,7 +10,7 @@ use core::{future::pending, time::Duration};
 
 use common::{Event, in_kernel};
 use ntcom_exec::{
-    DpcOptions, DrainError, TaskReport, TaskTracker, default_tracker, spawn_dpc_task,
+    DpcOptions, DrainError, Migrating, TaskBuilder, TaskReport, TaskTracker, default_tracker, spawn_dpc_task,
     spawn_dpc_task_cancellable, try_finally,
 };
 use work_items::Device;
@@ -75,8 +75,9 @@ fn a_task_that_can_go_to_passive_level_has_a_device() {
     in_kernel(|| {
         let device = Device::new();
         let items = device.cancellable(pending());
-        // SAFETY: the device is not deleted yet.
-        let moves = unsafe { DpcOptions::new().spawn_migrating(device.0, pending()) }.unwrap();
+        // SAFETY: a device that is not deleted yet.
+        let placement = unsafe { Migrating::new(DpcOptions::new(), device.0) };
+        let moves = TaskBuilder::new().on(placement).spawn(pending()).unwrap();
         let dpcs = spawn_dpc_task_cancellable(pending()).unwrap();
         // The youngest task comes first.
         assert_eq!(report().iter().map(|task| task.has_device).collect::<Vec<_>>(), [false, true, true]);

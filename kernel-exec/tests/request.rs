@@ -15,7 +15,7 @@ use std::{rc::Rc, sync::Mutex};
 
 use common::{Event, Log, kernel, program};
 use ntcom_exec::{
-    DpcOptions, IrpOutcome, NTSTATUS, Request, RequestStorage, TaskTracker, default_tracker, on_cancel,
+    IrpOutcome, NTSTATUS, Request, RequestStorage, TaskBuilder, TaskTracker, default_tracker, on_cancel,
     request_cancelled, spawn_request_task,
 };
 use ntsim::{
@@ -65,7 +65,7 @@ impl Handle {
     }
     fn serve(self, body: impl Future<Output = IrpOutcome> + Send + 'static) {
         // SAFETY: the request is new.
-        unsafe { spawn_request_task(self, body, |task| DpcOptions::new().spawn_cancellable(task)) }
+        unsafe { spawn_request_task(self, body, |task| TaskBuilder::new().spawn(task)) }
     }
 }
 
@@ -190,7 +190,7 @@ fn a_task_completes_its_request_even_if_spawn_reports_a_refusal() {
             // SAFETY: the request is new.
             unsafe {
                 spawn_request_task(request, body, |task| {
-                    let handle = DpcOptions::new().spawn_cancellable(task)?;
+                    let handle = TaskBuilder::new().spawn(task)?;
                     drop(handle);
                     Err(NTSTATUS::UNSUCCESSFUL)
                 });

@@ -5,7 +5,7 @@
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::{sync::Barrier, thread};
 
-use ntcom_exec::{DpcOptions, ImageStatic, NTSTATUS, Signal, TaskStorage, driver_static};
+use ntcom_exec::{ImageStatic, NTSTATUS, Signal, TaskBuilder, TaskStorage, driver_static};
 use ntsim::{Config, Schedule, Simulation};
 
 static SIGNAL: Signal = Signal::new();
@@ -108,7 +108,7 @@ fn kernels_that_run_at_once_do_not_share_a_static_storage() {
                     simulate(number * 50 + seed, || {
                         // There is room for one task, so a kernel that shared the storage would be
                         // refused.
-                        let spawn = || DpcOptions::new().spawn_in(&STORAGE, SIGNAL.wait());
+                        let spawn = || TaskBuilder::new().allocator(&STORAGE).spawn(SIGNAL.wait());
                         let handle = spawn().unwrap();
                         assert_eq!(spawn().err(), Some(NTSTATUS::INSUFFICIENT_RESOURCES));
                         SIGNAL.set();

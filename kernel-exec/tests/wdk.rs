@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use futures_util::FutureExt;
 use ntcom_exec::{
     DEFAULT_POLL_BUDGET, DpcOptions, DrainError, EtwProvider, GlobalAllocator, Importance, NTSTATUS,
-    default_tracker, is_cancellation_requested, sleep, spawn_dpc_task, spawn_dpc_task_cancellable,
-    spawn_irp_task, spawn_work_item_task_cancellable, timeout, try_finally, yield_now,
+    OnWorkItems, TaskBuilder, default_tracker, is_cancellation_requested, sleep, spawn_dpc_task,
+    spawn_dpc_task_cancellable, spawn_irp_task, timeout, try_finally, yield_now,
 };
 use ntsim::{
     Config, Schedule, Simulation, Stop, ddi, etw,
@@ -183,7 +183,8 @@ fn a_cancelled_body_on_work_items_cleans_up() {
             };
             assert_eq!(status, 0);
             // SAFETY: this is a device, which is deleted below.
-            let task = unsafe { spawn_work_item_task_cancellable(device.cast(), body) };
+            let placement = unsafe { OnWorkItems::of(device.cast()) };
+            let task = TaskBuilder::new().on(placement).spawn(body);
             *spawned.lock().unwrap() = Some(task.unwrap());
             // SAFETY: this is a device, and it is deleted once.
             unsafe { ddi::IoDeleteDevice(device) };
@@ -198,8 +199,7 @@ fn a_cancelled_body_on_work_items_cleans_up() {
 /// Serves a request by a task that waits for ever, as the driver's dispatch routine.
 unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
     // SAFETY: the IRP is new, and this is its last use.
-    let answer =
-        unsafe { spawn_irp_task(irp.cast(), pending(), |task| DpcOptions::new().spawn_cancellable(task)) };
+    let answer = unsafe { spawn_irp_task(irp.cast(), pending(), |task| TaskBuilder::new().spawn(task)) };
     answer.0
 }
 
@@ -248,7 +248,8 @@ fn options_reach_the_kernel() {
     let (sender, receiver) = mpsc::channel();
     let spawn = move || {
         let body = async move { sender.send(ntsim::current_processor()).unwrap() };
-        DpcOptions::new().processor(0, 1).importance(Importance::High).spawn(body).unwrap();
+        let options = DpcOptions::new().processor(0, 1).importance(Importance::High);
+        TaskBuilder::new().on(options).spawn(body).unwrap();
     };
     kernel.run(0, spawn).unwrap();
     assert_eq!(receiver.recv(), Ok(1));

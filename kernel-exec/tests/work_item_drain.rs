@@ -10,8 +10,8 @@ use core::{future::pending, time::Duration};
 
 use common::{Log, Thread};
 use ntcom_exec::{
-    DpcOptions, DrainError, NTSTATUS, TaskTracker, default_tracker, passive, spawn_dpc_task, try_finally,
-    yield_now,
+    DpcOptions, DrainError, Migrating, NTSTATUS, TaskBuilder, TaskTracker, default_tracker, passive,
+    spawn_dpc_task, try_finally, yield_now,
 };
 use ntsim::Stop;
 use work_items::{Device, Event, Kernel, PASSIVE, in_schedules};
@@ -114,14 +114,13 @@ fn a_task_that_drains_its_own_tracker_is_told_so() {
                 assert_eq!(other.drain(None), Ok(()), "the caller is not a task of this tracker");
                 first.add("body");
             });
-            // SAFETY: the device belongs to the driver and is not deleted yet.
-            let moves = unsafe {
-                DpcOptions::new().spawn_migrating(device.0, async move {
-                    assert_eq!(drain(None), Err(DrainError::Irql));
-                    passive(async { assert_eq!(drain(None), Err(DrainError::InTask)) }).await.unwrap();
-                    second.add("passive");
-                })
-            };
+            // SAFETY: the driver's device.
+            let placement = unsafe { Migrating::new(DpcOptions::new(), device.0) };
+            let moves = TaskBuilder::new().on(placement).spawn(async move {
+                assert_eq!(drain(None), Err(DrainError::Irql));
+                passive(async { assert_eq!(drain(None), Err(DrainError::InTask)) }).await.unwrap();
+                second.add("passive");
+            });
             drop(moves.unwrap());
             let kept = device.cancellable(async move {
                 let _drains = third;

@@ -35,15 +35,15 @@
 ///     fn measure(&self, channel: u32) -> impl InitBoxTrait<Self::MeasureFuture, Self::Allocator,
 ///     NTSTATUS> { InitBox::new(GlobalAllocator, pin_init!(core::future::ready(290 + channel as
 ///     i32))) } }
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(all(feature = "async-com", feature = "sim"))] {
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 ///
 /// let thermometer = ComObject::<_, IThermometerRaw>::new(Thermometer).unwrap();
 /// assert_eq!(thermometer.highest(), Ok(400));
 /// assert_eq!(thermometer.tolerance(9), Err(NTSTATUS::INVALID_PARAMETER));
 /// assert_eq!(thermometer.measure(3).unwrap().result(), Ok(293));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
 ///
@@ -203,7 +203,10 @@ pub mod __private {
     pub use crate::async_com::method::{spawn_named, spawn_opaque};
     #[cfg(feature = "async-com")]
     pub use crate::async_com::owned::{FallibleOwned, Owned};
+    pub use bytemuck::{AnyBitPattern, CheckedBitPattern, Zeroable};
+
     pub use crate::com::{
+        bits::{BitsOf, holds},
         outcome::{checked, interface, status, status_and_interface, status_and_value, value},
         place::{At, InterfaceAt, Place},
         value::AsyncValueType,
@@ -213,6 +216,20 @@ pub mod __private {
 
     /// Whether the image contains the simulated kernel.
     pub const SIMULATED: bool = ntcom_exec::SIMULATED;
+
+    /// What the compiler says to a driver image with the simulated kernel in it.
+    pub const SIMULATED_IMAGE: &str = simulated_image(ntcom_exec::BOTH_KERNELS);
+
+    const fn simulated_image(beside_the_real_one: bool) -> &'static str {
+        if beside_the_real_one {
+            "this driver image contains the simulated kernel beside the real one: the features `sim` and `wdk` of ntcom and \
+             ntcom-exec are both on in this build (`async-com-kernel` implies `wdk`), and `sim` wins. Build the driver \
+             without `sim`: its package alone, with `-p`, if another package of the workspace switches `sim` on"
+        } else {
+            "this driver image contains the simulated kernel: build it without the feature `sim` of ntcom and ntcom-exec \
+             (build the driver's package alone, with `-p`, if another package of the workspace switches it on)"
+        }
+    }
 
     /// Calls a driver's entry function with the arguments of `DriverEntry`.
     ///
@@ -355,5 +372,18 @@ pub mod __private {
         // SAFETY: the caller passes null, or an operation with a reference. Null breaks the
         // contract [C11].
         unsafe { ComRc::from_raw(raw) }.map_err(|_| NTSTATUS::DRIVER_INTERNAL_ERROR)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        #[test]
+        fn both_refusals_name_the_simulated_kernel_and_one_names_both_features() {
+            let [both, simulated] = [true, false].map(super::simulated_image);
+            for message in [both, simulated] {
+                // `cargo xtask features` looks for these words.
+                assert!(message.starts_with("this driver image contains the simulated kernel"), "{message}");
+            }
+            assert!(both.contains("`sim` and `wdk`") && !simulated.contains("`wdk`"), "{both}\n{simulated}");
+        }
     }
 }

@@ -19,11 +19,8 @@
 #[macro_export]
 macro_rules! driver_entry {
     ($entry:path) => {
-        const _: () = ::core::assert!(
-            !$crate::__private::SIMULATED,
-            "this driver image contains the simulated kernel: build it without the feature `sim` of ntcom and ntcom-exec \
-             (build the driver's package alone, with `-p`, if another package of the workspace switches it on)",
-        );
+        const _: () =
+            ::core::assert!(!$crate::__private::SIMULATED, "{}", $crate::__private::SIMULATED_IMAGE);
 
         /// The entry point of this image.
         ///

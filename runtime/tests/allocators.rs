@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex};
 
 use common::in_kernel;
 use ntcom::{
-    Allocator, AsyncBody, AsyncOperationTask, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, InitBox,
-    InitBoxTrait, KBox, NTSTATUS, NonPaged, OwnedUnicodeString, This,
+    Allocator, AsyncBody, ComObject, GUID, GlobalAllocator, IUnknown, InitBox, InitBoxTrait, KBox, NTSTATUS,
+    NonPaged, OwnedUnicodeString, SpawnOperation as _, TaskBuilder, This,
     alloc::{from_pin_init, init_with},
     declare_com_interface, pin_init,
 };
@@ -191,9 +191,7 @@ fn an_operation_drops_its_body_at_its_end_and_the_rest_with_the_last_reference()
     in_kernel(|| {
         let (allocator, books) = Bookkeeper::new();
         let body = Value::new(&books);
-        let raw = AsyncOperationTask::<u8, Value, _>::spawn_raw(allocator, init_with(|| Ok(body)));
-        // SAFETY: the pointer owns a reference.
-        let operation = unsafe { ComRc::from_raw(raw) }.unwrap();
+        let operation = TaskBuilder::new().allocator(allocator).spawn_operation(init_with(|| Ok(body)));
         assert_eq!(operation.result(), Ok(1));
         assert_eq!(events(&books), ["value dropped"]);
         drop(operation);

@@ -17,7 +17,7 @@ use std::{sync::Arc, task::Wake};
 use common::in_kernel;
 use foreign::Foreign;
 use ntcom::{
-    AsyncOperation, AsyncStatus, NTSTATUS, OperationFuture, spawn_async_operation,
+    AsyncOperation, AsyncStatus, NTSTATUS, OperationFuture, RawAsyncStatus, spawn_async_operation,
     spawn_async_operation_error,
 };
 use ntcom_exec::{DrainError, Signal, TaskTracker, default_tracker, sleep};
@@ -49,13 +49,13 @@ fn poll(future: Pin<&mut OperationFuture<u32>>, waker: &Waker) -> Poll<Result<u3
 fn an_operation_of_our_own_is_awaited() {
     in_kernel(|| {
         for value in [Ok(7), Err(NTSTATUS::INVALID_PARAMETER)] {
-            let inner = AsyncOperation::from(match value {
+            let inner = match value {
                 Ok(value) => spawn_async_operation(async move {
                     sleep(Duration::from_millis(20)).await.unwrap();
                     value
                 }),
                 Err(status) => spawn_async_operation_error(status),
-            });
+            };
             let heard = Arc::new(std::sync::Mutex::new(None));
             let told = Arc::clone(&heard);
             let outer = spawn_async_operation(async move {
@@ -154,7 +154,7 @@ fn a_handler_that_is_called_too_often_too_late_or_after_a_refusal_does_nothing()
         let (handler, _) = foreign.handler.get().unwrap();
         for context in [0, 1, usize::MAX, from_addr(foreign)] {
             // SAFETY: the future promises that its handler may be called with any context.
-            unsafe { handler(core::ptr::without_provenance_mut(context), AsyncStatus(99)) };
+            unsafe { handler(core::ptr::without_provenance_mut(context), RawAsyncStatus(99)) };
         }
         let refusing = Foreign::new();
         refusing.accepts.set(NTSTATUS::INVALID_DEVICE_STATE);
@@ -192,10 +192,72 @@ fn an_operation_that_says_that_it_has_ended_and_has_not_is_broken() {
             (3, NTSTATUS::INVALID_PARAMETER, NTSTATUS::INVALID_PARAMETER),
         ] {
             let foreign = Foreign::new();
-            foreign.status.set(AsyncStatus(status));
+            foreign.status.set(RawAsyncStatus(status));
             foreign.result.set((result, 9));
             let mut future = pin!(foreign.client().into_future());
             assert_eq!(poll(future.as_mut(), Waker::noop()), Poll::Ready(Err(expected)), "{status} {result}");
+        }
+    });
+}
+
+/// `[C17]`: `get_result` judges the slot's answer alone, and `result` compares it with the status.
+#[test]
+fn get_result_believes_no_other_success_code() {
+    in_kernel(|| {
+        for (status, answer, alone, compared) in [
+            (1, NTSTATUS::SUCCESS, Ok(9), Ok(9)),
+            (2, NTSTATUS::SUCCESS, Ok(9), Err(BROKEN)),
+            (0, NTSTATUS::PENDING, Err(NTSTATUS::PENDING), Err(NTSTATUS::PENDING)),
+            (3, NTSTATUS::PENDING, Err(NTSTATUS::PENDING), Err(BROKEN)),
+            (1, NTSTATUS::TIMEOUT, Err(BROKEN), Err(BROKEN)),
+            (2, NTSTATUS::CANCELLED, Err(NTSTATUS::CANCELLED), Err(NTSTATUS::CANCELLED)),
+        ] {
+            let foreign = Foreign::new();
+            foreign.status.set(RawAsyncStatus(status));
+            foreign.result.set((answer, 9));
+            let client = foreign.client();
+            assert_eq!((client.get_result(), client.result()), (alone, compared), "{status} {answer}");
+        }
+    });
+}
+
+/// `[C17]`: integers that are not a status, in each way that the client asks.
+#[test]
+fn an_unknown_status_from_get_status_breaks_the_contract() {
+    in_kernel(|| {
+        for status in [-1, 4, i32::MIN] {
+            let foreign = Foreign::new();
+            foreign.result.set((NTSTATUS::SUCCESS, 9));
+            foreign.error.set(NTSTATUS::INVALID_PARAMETER);
+            foreign.wait.set(NTSTATUS::SUCCESS);
+            foreign.status.set(RawAsyncStatus(status));
+            let client = foreign.client();
+            assert_eq!(client.status(), Err(BROKEN), "{status}");
+            assert_eq!(client.get_status(), Err(BROKEN), "{status}");
+            assert_eq!(client.result(), Err(BROKEN), "{status}");
+            assert_eq!(client.error(), Err(BROKEN), "{status}");
+            assert_eq!(client.wait(None), Err(BROKEN), "{status}");
+            let mut future = pin!(client.into_future());
+            assert_eq!(poll(future.as_mut(), Waker::noop()), Poll::Ready(Err(BROKEN)), "{status}");
+        }
+    });
+}
+
+/// The operation says how it ended: the integer that its provider passes to the handler does not.
+#[test]
+fn an_unknown_status_passed_to_the_handler_does_not_count() {
+    in_kernel(|| {
+        for status in [-1, 4, i32::MIN] {
+            let foreign = Foreign::new();
+            let mut future = pin!(foreign.client().into_future());
+            let (woken, waker) = counting();
+            assert!(poll(future.as_mut(), &waker).is_pending());
+            foreign.completes(7);
+            let (handler, context) = foreign.handler.get().unwrap();
+            // SAFETY: the future's handler accepts any status.
+            unsafe { handler(context, RawAsyncStatus(status)) };
+            assert_eq!(woken.0.load(SeqCst), 1, "{status}");
+            assert_eq!(poll(future.as_mut(), Waker::noop()), Poll::Ready(Ok(7)), "{status}");
         }
     });
 }
@@ -323,7 +385,7 @@ fn dropping_cancels_where_that_is_wanted_and_it_has_not_ended() {
         uncontrolled.has_control.set(NTSTATUS::NOINTERFACE);
         drop(uncontrolled.client().into_future().cancel_on_drop());
         assert_eq!(uncontrolled.references.get(), 0);
-        let ours = AsyncOperation::from(spawn_async_operation(pending::<u32>()));
+        let ours = spawn_async_operation(pending::<u32>());
         drop(ours.clone().into_future().cancel_on_drop());
         assert_eq!(ours.result(), Err(NTSTATUS::CANCELLED));
     });
@@ -360,7 +422,7 @@ fn an_operation_without_control_is_read_and_awaited_and_no_more() {
             assert_eq!(client.wait(Some(Duration::ZERO)), refused);
             assert_eq!(client.wait(None), refused);
             assert_eq!(client.error().map(drop), refused);
-            let raw: ntcom::ComRc<ntcom::AsyncOperationRaw<u32>> = client.clone().into_com();
+            let raw: ntcom::ComRc<ntcom::AsyncOperationRaw<u32>> = client.clone();
             assert_eq!(raw.control().map(drop), refused);
             // All types of operations have one IID, and no call tells the size of its values here.
             assert_eq!(raw.query::<ntcom::AsyncOperationRaw<u32>>().map(drop), refused);
@@ -383,7 +445,7 @@ fn what_it_says_of_its_error_is_held_against_its_status() {
         for status in 0..4 {
             for error in codes {
                 let foreign = Foreign::new();
-                foreign.status.set(AsyncStatus(status));
+                foreign.status.set(RawAsyncStatus(status));
                 foreign.error.set(error);
                 let agrees = match status {
                     0 => error == NTSTATUS::PENDING,
@@ -394,14 +456,11 @@ fn what_it_says_of_its_error_is_held_against_its_status() {
                 assert_eq!(foreign.client().error(), expected, "{status} {error}");
             }
         }
-        let ours = AsyncOperation::from(spawn_async_operation(pending::<u32>()));
+        let ours = spawn_async_operation(pending::<u32>());
         assert_eq!(ours.error(), Ok(NTSTATUS::PENDING));
         ours.cancel().unwrap();
         assert_eq!(ours.error(), Ok(NTSTATUS::CANCELLED));
-        assert_eq!(
-            AsyncOperation::from(spawn_async_operation(async { 1_u32 })).error(),
-            Ok(NTSTATUS::SUCCESS)
-        );
+        assert_eq!(spawn_async_operation(async { 1_u32 }).error(), Ok(NTSTATUS::SUCCESS));
     });
 }
 
@@ -569,7 +628,7 @@ fn a_number_that_was_never_given_pays_no_debt() {
         let (handler, _) = foreign.handler.get().unwrap();
         for number in (0..1).chain(2..200).chain([usize::MAX]) {
             // SAFETY: the handler may be called with any context.
-            unsafe { handler(core::ptr::without_provenance_mut(number), AsyncStatus::Completed) };
+            unsafe { handler(core::ptr::without_provenance_mut(number), AsyncStatus::Completed.into()) };
             assert!(drained().is_err(), "{number}");
         }
         foreign.calls_back();
@@ -613,10 +672,10 @@ fn awaited(kernel: &mut Simulation) -> Result<(), ntsim::Stop> {
     kernel.run(vec![(
         0,
         Box::new(move || {
-            let inner = AsyncOperation::from(spawn_async_operation(async move {
+            let inner = spawn_async_operation(async move {
                 inside.wait().await;
                 7_u32
-            }));
+            });
             made.lock().unwrap().extend([inner.clone(), inner]);
         }),
     )])?;

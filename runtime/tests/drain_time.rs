@@ -10,7 +10,7 @@ use core::{
 };
 use std::sync::Arc;
 
-use ntcom::{AsyncOperation, AsyncStatus, spawn_async_operation};
+use ntcom::{AsyncStatus, RawAsyncStatus, spawn_async_operation};
 use ntsim::{Config, Schedule, Simulation, ddi};
 
 /// The longest time that a drain may take, in units of 100 ns (a millisecond).
@@ -31,8 +31,8 @@ impl Chain {
     }
 }
 
-unsafe extern "system" fn handler(context: *mut c_void, status: AsyncStatus) {
-    assert_eq!(status, AsyncStatus::Completed);
+unsafe extern "system" fn handler(context: *mut c_void, status: RawAsyncStatus) {
+    assert_eq!(status, AsyncStatus::Completed.into());
     // SAFETY: the context is the chain of `begin`, which the test keeps until the chain has ended.
     let chain = unsafe { &*context.cast::<Chain>() };
     chain.pass();
@@ -94,7 +94,7 @@ fn handlers_that_begin_the_next_operation_leave_the_drain() {
 fn awaiting_what_has_ended_again_and_again_ends_the_poll() {
     everywhere(|chain| {
         let chain = Arc::clone(chain);
-        let ended = AsyncOperation::from(spawn_async_operation(async { 7_u32 }));
+        let ended = spawn_async_operation(async { 7_u32 });
         drop(spawn_async_operation(async move {
             // The DPC of `ended` has run by then.
             for _ in 0..LENGTH {

@@ -36,10 +36,10 @@ struct Shared {
 fn make(shared: &Shared, round: u32) {
     let signal = Arc::new(Signal::new());
     let inside = Arc::clone(&signal);
-    let operation = AsyncOperation::from(spawn_async_operation(async move {
+    let operation = spawn_async_operation(async move {
         inside.wait().await;
         round
-    }));
+    });
     for given in &shared.given {
         given.lock().push(operation.clone());
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use common::in_kernel;
 use ntcom::{
     AbiType, AsyncBody, AsyncStatus, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, IUnknownRaw, InitBox,
-    InitBoxTrait, Interface, NTSTATUS, This, declare_com_interface, pin_init, try_finally,
+    InitBoxTrait, Interface, NTSTATUS, RawAsyncStatus, This, declare_com_interface, pin_init, try_finally,
 };
 
 /// The design's example, word for word except for the GUID's fields.
@@ -238,7 +238,7 @@ fn a_body_keeps_its_object_and_lets_go_before_the_end_is_visible() {
         drop(object);
         assert_eq!(drops.load(SeqCst), 0, "the body holds the object");
         static DROPS_AT_END: AtomicU32 = AtomicU32::new(9);
-        unsafe extern "system" fn handler(context: *mut c_void, _status: AsyncStatus) {
+        unsafe extern "system" fn handler(context: *mut c_void, _status: RawAsyncStatus) {
             // SAFETY: the context is the test's counter, which is alive.
             DROPS_AT_END.store(unsafe { &*context.cast::<AtomicU32>() }.load(SeqCst), SeqCst);
         }

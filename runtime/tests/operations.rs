@@ -12,9 +12,9 @@ use core::{
 
 use common::in_kernel;
 use ntcom::{
-    AsyncControlRaw, AsyncOperationRaw, AsyncOperationTask, AsyncStatus, ComRc, GlobalAllocator, IUnknownRaw,
-    NTSTATUS, alloc::init_with, spawn_async_operation, spawn_async_operation_cancellable,
-    spawn_async_operation_error, try_finally,
+    AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, IUnknownRaw, NTSTATUS, RawAsyncStatus,
+    SpawnOperation as _, TaskBuilder, alloc::init_with, spawn_async_operation,
+    spawn_async_operation_cancellable, spawn_async_operation_error, try_finally,
 };
 
 #[test]
@@ -77,11 +77,9 @@ fn an_error_operation_never_stores_success() {
 #[test]
 fn a_failing_initialiser_keeps_its_reason_in_the_same_block() {
     in_kernel(|| {
-        type Operation = AsyncOperationTask<u8, core::future::Pending<u8>>;
-        let raw = Operation::spawn_raw(GlobalAllocator, init_with(|| Err(NTSTATUS::from_u32(0xC000_0022))));
+        let init = init_with(|| Err(NTSTATUS::from_u32(0xC000_0022)));
+        let operation = TaskBuilder::new().spawn_operation::<core::future::Pending<u8>>(init);
         assert_eq!(ntsim::counters().allocations, 1);
-        // SAFETY: the pointer owns a reference.
-        let operation = unsafe { ComRc::from_raw(raw) }.unwrap();
         assert_eq!(operation.result(), Err(NTSTATUS::from_u32(0xC000_0022)));
         drop(operation);
         assert_eq!(ntsim::counters().live_blocks, 0);
@@ -102,14 +100,14 @@ fn without_memory_there_is_the_constant_operation() {
         assert_eq!(unknown.as_ptr().cast(), operation.as_ptr());
         assert!(matches!(operation.query::<Nobodys>(), Err(NTSTATUS::NOINTERFACE)));
         static TOLD: AtomicI32 = AtomicI32::new(0);
-        unsafe extern "system" fn handler(_context: *mut c_void, status: AsyncStatus) {
+        unsafe extern "system" fn handler(_context: *mut c_void, status: RawAsyncStatus) {
             TOLD.fetch_add(status.0, SeqCst);
         }
         for _ in 0..2 {
             // SAFETY: the handler accepts any context.
             unsafe { control.set_completed(handler, core::ptr::null_mut()) }.unwrap();
         }
-        assert_eq!(TOLD.load(SeqCst), 2 * AsyncStatus::Error.0, "each is told at once");
+        assert_eq!(TOLD.load(SeqCst), 2 * AsyncStatus::Error as i32, "each is told at once");
     });
 }
 
@@ -172,7 +170,7 @@ fn an_operation_is_not_found_as_one_with_values_of_another_size() {
 #[test]
 fn the_completion_handler_runs_once_early_or_late() {
     static STATUS: AtomicI32 = AtomicI32::new(-1);
-    unsafe extern "system" fn handler(_context: *mut c_void, status: AsyncStatus) {
+    unsafe extern "system" fn handler(_context: *mut c_void, status: RawAsyncStatus) {
         assert_eq!(STATUS.swap(status.0, SeqCst), -1, "once");
     }
     in_kernel(|| {
@@ -184,13 +182,13 @@ fn the_completion_handler_runs_once_early_or_late() {
         assert_eq!(set(), Err(NTSTATUS::INVALID_DEVICE_STATE));
         assert_eq!(STATUS.load(SeqCst), -1);
         control.cancel().unwrap();
-        assert_eq!(STATUS.swap(-1, SeqCst), AsyncStatus::Canceled.0);
+        assert_eq!(STATUS.swap(-1, SeqCst), AsyncStatus::Canceled as i32);
 
         let operation = spawn_async_operation(async { 1_u8 });
         let control = operation.control().unwrap();
         // SAFETY: the handler accepts any context.
         unsafe { control.set_completed(handler, core::ptr::null_mut()) }.unwrap();
-        assert_eq!(STATUS.swap(-1, SeqCst), AsyncStatus::Completed.0);
+        assert_eq!(STATUS.swap(-1, SeqCst), AsyncStatus::Completed as i32);
     });
 }
 
@@ -199,7 +197,7 @@ fn the_completion_handler_runs_once_early_or_late() {
 #[test]
 fn a_handler_may_release_the_reference_that_it_was_set_through() {
     static RUNS: AtomicI32 = AtomicI32::new(0);
-    unsafe extern "system" fn releases(context: *mut c_void, _status: AsyncStatus) {
+    unsafe extern "system" fn releases(context: *mut c_void, _status: RawAsyncStatus) {
         RUNS.fetch_add(1, SeqCst);
         // SAFETY: the pointer owns a reference.
         drop(unsafe { ComRc::<AsyncControlRaw>::from_raw(context.cast()) });
@@ -259,7 +257,7 @@ fn a_detached_operation_goes_on() {
 
 /// Objects that break the contract `[C17]`.
 mod broken {
-    use super::{AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS, c_void};
+    use super::{AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS, RawAsyncStatus, c_void};
     use ntcom::{AsyncOperationVtbl, IUnknownVtbl};
 
     unsafe extern "system" fn one(_this: *mut c_void) -> u32 {
@@ -272,22 +270,22 @@ mod broken {
     ) -> NTSTATUS {
         ntcom::com::E_NOINTERFACE
     }
-    unsafe extern "system" fn completed(_this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
+    unsafe extern "system" fn completed(_this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
         // SAFETY: clients pass a writable `out`.
-        unsafe { out.write(AsyncStatus::Completed) };
+        unsafe { out.write(AsyncStatus::Completed.into()) };
         NTSTATUS::SUCCESS
     }
-    unsafe extern "system" fn seven(_this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
+    unsafe extern "system" fn seven(_this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
         // SAFETY: clients pass a writable `out`.
-        unsafe { out.write(AsyncStatus(7)) };
+        unsafe { out.write(RawAsyncStatus(7)) };
         NTSTATUS::SUCCESS
     }
     unsafe extern "system" fn pending(_this: *mut c_void, _out: *mut u32) -> NTSTATUS {
         NTSTATUS::PENDING
     }
-    unsafe extern "system" fn started(_this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
+    unsafe extern "system" fn started(_this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
         // SAFETY: clients pass a writable `out`.
-        unsafe { out.write(AsyncStatus::Started) };
+        unsafe { out.write(AsyncStatus::Started.into()) };
         NTSTATUS::SUCCESS
     }
     unsafe extern "system" fn five(_this: *mut c_void, out: *mut u32) -> NTSTATUS {

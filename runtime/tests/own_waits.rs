@@ -5,7 +5,7 @@
 use core::{future::pending, ptr::null_mut, time::Duration};
 use std::sync::{Arc, Mutex};
 
-use ntcom::{AsyncOperation, NTSTATUS, spawn_async_operation, spawn_async_operation_on};
+use ntcom::{AsyncOperation, NTSTATUS, SpawnOperation as _, TaskBuilder, pin_init, spawn_async_operation};
 use ntcom_exec::{DpcOptions, Migrating, OnWorkItems, Signal, passive};
 use ntsim::{
     Config, Schedule, Simulation, Stop, ddi,
@@ -65,7 +65,7 @@ fn a_body_that_waits_for_its_own_operation_is_told_so() {
             let (body, of_moving) = (own.clone(), inside.clone());
             // SAFETY: `device` belongs to the driver, and is deleted after the spawn.
             let on_items = unsafe { OnWorkItems::of(device) };
-            let first = AsyncOperation::from(spawn_async_operation_on(on_items, async move {
+            let first = TaskBuilder::new().on(on_items).spawn_operation(pin_init!(async move {
                 ask(&body.get().await);
                 body.drop();
                 7_u32
@@ -73,7 +73,7 @@ fn a_body_that_waits_for_its_own_operation_is_told_so() {
             own.put(first.clone());
             // SAFETY: `device` belongs to the driver, and is deleted after the spawn.
             let moving = unsafe { Migrating::new(DpcOptions::new(), device) };
-            let second = AsyncOperation::from(spawn_async_operation_on(moving, async move {
+            let second = TaskBuilder::new().on(moving).spawn_operation(pin_init!(async move {
                 let own = of_moving.get().await;
                 assert_eq!(own.wait(None), Err(NTSTATUS::NOT_SUPPORTED), "at DISPATCH_LEVEL");
                 passive(async { ask(&own) }).await.unwrap();
@@ -97,18 +97,18 @@ fn a_body_waits_for_another_operation() {
         let outcome = with_device(seed, |device| {
             // SAFETY: `device` belongs to the driver, and is deleted after the spawn.
             let on_items = unsafe { OnWorkItems::of(device) };
-            let other = AsyncOperation::from(spawn_async_operation_on(on_items, async {
+            let other = TaskBuilder::new().on(on_items).spawn_operation(pin_init!(async {
                 ntcom_exec::yield_now().await;
                 7_u32
             }));
             let waited = other.clone();
             // SAFETY: `device` belongs to the driver, and is deleted after the spawn.
             let on_items = unsafe { OnWorkItems::of(device) };
-            let waits = AsyncOperation::from(spawn_async_operation_on(on_items, async move {
+            let waits = TaskBuilder::new().on(on_items).spawn_operation(pin_init!(async move {
                 waited.wait(None).unwrap();
                 8_u32
             }));
-            let never = AsyncOperation::from(spawn_async_operation(pending::<u32>()));
+            let never = spawn_async_operation(pending::<u32>());
             assert_eq!(never.wait(Some(Duration::from_nanos(1))), Err(NTSTATUS::TIMEOUT));
             never.cancel().unwrap();
             for operation in [&waits, &other] {
@@ -130,7 +130,7 @@ fn operations_that_wait_for_each_other_are_a_deadlock() {
                 let other = operations[1 - place].clone();
                 // SAFETY: `device` belongs to the driver, and is deleted after the spawn.
                 let on_items = unsafe { OnWorkItems::of(device) };
-                let operation = AsyncOperation::from(spawn_async_operation_on(on_items, async move {
+                let operation = TaskBuilder::new().on(on_items).spawn_operation(pin_init!(async move {
                     other.get().await.wait(None).unwrap();
                     7_u32
                 }));

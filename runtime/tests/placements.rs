@@ -9,11 +9,12 @@ use core::{future::pending, ptr::null_mut};
 
 use common::in_kernel;
 use ntcom::{
-    AsyncBody, AsyncOperation, AsyncStatus, ComObject, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS,
-    This, declare_com_interface, pin_init, spawn_async_operation_on, try_finally,
+    AsyncBody, AsyncStatus, ComObject, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS,
+    SpawnOperation as _, TaskBuilder, This, declare_com_interface, pin_init, try_finally,
 };
 use ntcom_exec::{
-    DpcOptions, Importance, Migrating, OnWorkItems, TaskTracker, default_tracker, passive, sleep, yield_now,
+    DpcOptions, Importance, Migrating, OnWorkItems, TaskStorage, TaskTracker, default_tracker, passive,
+    sleep, yield_now,
 };
 use ntsim::{
     Config, Program, Schedule, Simulation, ddi,
@@ -64,12 +65,12 @@ fn an_operation_runs_where_it_is_placed() {
     in_kernel(|| {
         let device = Device::new();
         let high = DpcOptions::new().importance(Importance::High);
-        let on_dpcs = AsyncOperation::from(spawn_async_operation_on(high, async { irql() }));
+        let on_dpcs = TaskBuilder::new().on(high).spawn_operation(pin_init!(async { irql() }));
         assert_eq!(on_dpcs.result(), Ok(DISPATCH));
-        let on_items = AsyncOperation::from(spawn_async_operation_on(device.items(), async { irql() }));
+        let on_items = TaskBuilder::new().on(device.items()).spawn_operation(pin_init!(async { irql() }));
         on_items.wait(None).unwrap();
         assert_eq!(on_items.result(), Ok(PASSIVE));
-        let moving = AsyncOperation::from(spawn_async_operation_on(device.moving(), async {
+        let moving = TaskBuilder::new().on(device.moving()).spawn_operation(pin_init!(async {
             let there = passive(async { irql() }).await.unwrap();
             (there << 8) | irql()
         }));
@@ -88,19 +89,82 @@ fn what_a_placement_refuses_is_the_operations_error() {
             operation.result()
         };
         let wrong = Err(NTSTATUS::INVALID_PARAMETER);
-        assert_eq!(refused(spawn_async_operation_on(nowhere.items(), pending())), wrong);
-        assert_eq!(refused(spawn_async_operation_on(nowhere.moving(), pending())), wrong);
-        assert_eq!(refused(spawn_async_operation_on(DpcOptions::new().poll_budget(0), pending())), wrong);
-        assert_eq!(refused(spawn_async_operation_on(DpcOptions::new().processor(0, 9), pending())), wrong);
+        assert_eq!(
+            refused(TaskBuilder::new().on(nowhere.items()).spawn_operation(pin_init!(pending()))),
+            wrong
+        );
+        assert_eq!(
+            refused(TaskBuilder::new().on(nowhere.moving()).spawn_operation(pin_init!(pending()))),
+            wrong
+        );
+        assert_eq!(
+            refused(
+                TaskBuilder::new().on(DpcOptions::new().poll_budget(0)).spawn_operation(pin_init!(pending()))
+            ),
+            wrong
+        );
+        assert_eq!(
+            refused(
+                TaskBuilder::new()
+                    .on(DpcOptions::new().processor(0, 9))
+                    .spawn_operation(pin_init!(pending()))
+            ),
+            wrong
+        );
         let device = Device::new();
         // SAFETY: the device has not been deleted yet.
         let unlucky = unsafe { Migrating::new(DpcOptions::new().poll_budget(0), device.0) };
-        assert_eq!(refused(spawn_async_operation_on(unlucky, pending())), wrong);
+        assert_eq!(refused(TaskBuilder::new().on(unlucky).spawn_operation(pin_init!(pending()))), wrong);
         default_tracker(TaskTracker::close);
         let closed = Err(NTSTATUS::DELETE_PENDING);
-        assert_eq!(refused(spawn_async_operation_on(device.items(), pending())), closed);
-        assert_eq!(refused(spawn_async_operation_on(device.moving(), pending())), closed);
+        assert_eq!(
+            refused(TaskBuilder::new().on(device.items()).spawn_operation(pin_init!(pending()))),
+            closed
+        );
+        assert_eq!(
+            refused(TaskBuilder::new().on(device.moving()).spawn_operation(pin_init!(pending()))),
+            closed
+        );
         device.delete();
+    });
+}
+
+#[test]
+fn a_placed_operation_is_cancelled_by_its_handle() {
+    in_kernel(|| {
+        let device = Device::new();
+        let items = TaskBuilder::new().on(device.items());
+        let (operation, handle) = items.spawn_operation_cancellable(pin_init!(pending::<u32>()));
+        handle.cancel();
+        operation.wait(None).unwrap();
+        assert_eq!(operation.status(), Ok(AsyncStatus::Canceled));
+        let nowhere = TaskBuilder::new().on(Device(null_mut()).items());
+        let (refused, handle) = nowhere.spawn_operation_cancellable(pin_init!(pending::<u32>()));
+        handle.cancel();
+        assert_eq!(refused.result(), Err(NTSTATUS::INVALID_PARAMETER));
+        device.delete();
+    });
+}
+
+#[test]
+fn an_operation_in_the_drivers_memory_allocates_nothing() {
+    in_kernel(|| {
+        let storage: &'static TaskStorage<1024> = Box::leak(Box::default());
+        let builder = TaskBuilder::new().allocator(storage);
+        default_tracker(TaskTracker::unfinished);
+        let before = ntsim::counters().allocations;
+        let first = builder.spawn_operation(pin_init!(async { 7_u32 }));
+        assert_eq!(first.result(), Ok(7));
+        let second = builder.spawn_operation(pin_init!(async { 8_u32 }));
+        assert_eq!(second.result(), Err(NTSTATUS::INSUFFICIENT_RESOURCES), "the storage is taken");
+        drop(first);
+        assert!(storage.is_free());
+        let failed = builder.fail_operation::<u32>(NTSTATUS::INVALID_PARAMETER);
+        assert_eq!(failed.result(), Err(NTSTATUS::INVALID_PARAMETER));
+        assert!(!storage.is_free());
+        drop(failed);
+        assert!(storage.is_free());
+        assert_eq!(ntsim::counters().allocations, before);
     });
 }
 
@@ -160,10 +224,10 @@ fn methods_run_where_their_recipes_say() {
         let program: Program = Box::new(|| {
             let device = Device::new();
             let files = ComObject::<_, IFilesRaw>::new(Files(device)).unwrap();
-            let length = AsyncOperation::from(files.length(7).unwrap());
-            let fails = AsyncOperation::from(files.length(0).unwrap());
-            let checksum = AsyncOperation::from(files.checksum(7).unwrap());
-            let watch = AsyncOperation::from(files.watch().unwrap());
+            let length = files.length(7).unwrap();
+            let fails = files.length(0).unwrap();
+            let checksum = files.checksum(7).unwrap();
+            let watch = files.watch().unwrap();
             watch.cancel().unwrap();
             for operation in [&length, &fails, &checksum, &watch] {
                 operation.wait(None).unwrap();
@@ -193,10 +257,10 @@ fn the_last_release_at_dispatch_level_ends_a_body_at_passive_level() {
         let mut kernel = Simulation::new(config, Schedule::seed(seed));
         let program: Program = Box::new(|| {
             let device = Device::new();
-            let operation = spawn_async_operation_on(device.items(), async {
+            let operation = TaskBuilder::new().on(device.items()).spawn_operation(pin_init!(async {
                 let _guard = AtPassive;
                 pending::<u32>().await
-            });
+            }));
             // SAFETY: this runs at PASSIVE_LEVEL, and the IRQL is lowered below.
             let irql = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
             drop(operation);

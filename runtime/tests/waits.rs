@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use common::{in_kernel, try_in_kernel};
 use ntcom::{
-    AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS, spawn_async_operation,
+    AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS, RawAsyncStatus, spawn_async_operation,
     spawn_async_operation_error,
 };
 use ntcom_exec::{Signal, sleep};
@@ -207,10 +207,10 @@ fn shared() -> (Arc<Shared>, impl Future<Output = u8> + Send + 'static) {
     })
 }
 
-unsafe extern "system" fn handled(context: *mut c_void, status: AsyncStatus) {
+unsafe extern "system" fn handled(context: *mut c_void, status: RawAsyncStatus) {
     // SAFETY: the context is the tests' `Shared`, which they keep until every run is over.
     let shared = unsafe { &*context.cast::<Shared>() };
-    assert_eq!(status, AsyncStatus::Completed);
+    assert_eq!(status, AsyncStatus::Completed.into());
     assert_eq!(shared.handled.fetch_add(1, SeqCst), 0, "once");
 }
 

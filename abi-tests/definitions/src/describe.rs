@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use ntcom::{AsyncStatus, GUID, NTSTATUS, async_com::CompletedHandler};
+use ntcom::{GUID, NTSTATUS, RawAsyncStatus, async_com::CompletedHandler};
 
 /// A placeholder for the T of `IAsyncOperation<T>`.
 pub(crate) struct Value;
@@ -37,7 +37,7 @@ spelled! {
     Value => "T",
     GUID => "GUID",
     NTSTATUS => "NTSTATUS",
-    AsyncStatus => "AsyncStatus",
+    RawAsyncStatus => "AsyncStatus",
     Option<CompletedHandler> => "CompletedHandler",
     i8 => "int8_t",
     u8 => "uint8_t",
@@ -114,7 +114,7 @@ pub(crate) fn of_slot<Table, F: Signature>(_field: fn(&Table) -> Option<F>, name
 
 #[cfg(test)]
 mod tests {
-    use super::{AsyncStatus, CType, GUID, NTSTATUS, Signature, c_void};
+    use super::{CType, GUID, NTSTATUS, RawAsyncStatus, Signature, c_void};
 
     #[test]
     fn types_are_spelled_as_in_c() {
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_signature_names_the_calling_convention_that_is_not_the_platforms() {
-        type Platform = unsafe extern "system" fn(*mut c_void, *mut AsyncStatus) -> NTSTATUS;
+        type Platform = unsafe extern "system" fn(*mut c_void, *mut RawAsyncStatus) -> NTSTATUS;
         assert_eq!(Platform::signature(&["this", "out"]), "NTSTATUS (void *this, AsyncStatus *out)");
         type Other = unsafe extern "C" fn(*mut c_void);
         assert_eq!(Other::signature(&["this"]), "extern \"C\" void (void *this)");

@@ -10,7 +10,7 @@ use core::mem::offset_of;
 
 use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
-    IUnknownVtbl, Interface, NTSTATUS, async_com::CompletedHandler,
+    IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus, async_com::CompletedHandler,
 };
 
 /// A placeholder for the T of `IAsyncOperation<T>`.
@@ -88,16 +88,16 @@ rows! {
     "sizeof IAsyncControlVtbl" => size_of::<AsyncControlVtbl>();
     "sizeof CompletedHandler" => size_of::<Option<CompletedHandler>>();
     "sizeof NTSTATUS" => size_of::<NTSTATUS>();
-    "sizeof AsyncStatus" => size_of::<AsyncStatus>();
+    "sizeof AsyncStatus" => size_of::<RawAsyncStatus>();
     "sizeof GUID" => size_of::<GUID>();
     "GUID.Data1" => offset_of!(GUID, data1);
     "GUID.Data2" => offset_of!(GUID, data2);
     "GUID.Data3" => offset_of!(GUID, data3);
     "GUID.Data4" => offset_of!(GUID, data4);
-    "STARTED" => AsyncStatus::Started.0;
-    "COMPLETED" => AsyncStatus::Completed.0;
-    "CANCELED" => AsyncStatus::Canceled.0;
-    "ERROR" => AsyncStatus::Error.0;
+    "STARTED" => AsyncStatus::Started as i32;
+    "COMPLETED" => AsyncStatus::Completed as i32;
+    "CANCELED" => AsyncStatus::Canceled as i32;
+    "ERROR" => AsyncStatus::Error as i32;
     "STATUS_SUCCESS" => NTSTATUS::SUCCESS.to_u32();
     "STATUS_TIMEOUT" => NTSTATUS::TIMEOUT.to_u32();
     "STATUS_PENDING" => NTSTATUS::PENDING.to_u32();

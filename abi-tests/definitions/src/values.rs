@@ -2,11 +2,11 @@
 
 use core::mem::offset_of;
 
-use ntcom::{AsyncStatus, GUID, NTSTATUS};
+use ntcom::{AsyncStatus, GUID, NTSTATUS, RawAsyncStatus};
 
 pub(crate) fn lines() -> Vec<String> {
     let mut lines = vec![integer::<NTSTATUS>("NTSTATUS", NTSTATUS(-1).0 < 0)];
-    lines.push(integer::<AsyncStatus>("AsyncStatus", AsyncStatus(-1).0 < 0));
+    lines.push(integer::<AsyncStatus>("AsyncStatus", RawAsyncStatus(-1).0 < 0));
     lines.push(bytes("size", "GUID", size_of::<GUID>()));
     let fields = [
         ("GUID.Data1", offset_of!(GUID, data1)),
@@ -36,7 +36,7 @@ fn async_statuses() -> Vec<String> {
         ("CANCELED", AsyncStatus::Canceled),
         ("ERROR", AsyncStatus::Error),
     ];
-    values.map(|(name, value)| format!("value | {name} | {}", value.0)).into()
+    values.map(|(name, value)| format!("value | {name} | {}", value as i32)).into()
 }
 
 /// The statuses under their names in the header, which begin with `NTCOM_`.

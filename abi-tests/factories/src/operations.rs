@@ -93,7 +93,7 @@ pub fn expected<T: Value>(state: State) -> Expected {
         part: T::PARTS.as_ptr(),
         size: T::PARTS.len() as u32,
         kind: T::KIND,
-        status: status.0,
+        status: status as i32,
         result: result.0,
         constant: i32::from(state == State::Constant),
     }

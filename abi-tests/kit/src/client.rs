@@ -5,7 +5,7 @@ use core::{ffi::c_void, ptr};
 
 use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
-    IUnknownVtbl, Interface, NTSTATUS, async_com::CompletedHandler,
+    IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus, async_com::CompletedHandler,
 };
 use ntcom_fuzz_model::{
     answer::{Answer, OutValue},
@@ -261,7 +261,7 @@ pub(crate) fn get_status(world: &CaseWorld, operation: usize, out: Out) -> Resul
     let (this, table) = operation_table(world, operation)?;
     let get_status = slot(table.get_status, Rule::C4, "get_status")?;
     let mut place = Small::new();
-    let pointer = place.pointer::<AsyncStatus>(out);
+    let pointer = place.pointer::<RawAsyncStatus>(out);
     let what = format!("get_status of operation {operation}, out {out:?}");
     // SAFETY: the caller has a reference. `out` is null or writable.
     let status = called(world, what, || unsafe { get_status(this, pointer) });
@@ -275,7 +275,7 @@ pub(crate) fn get_status(world: &CaseWorld, operation: usize, out: Out) -> Resul
 fn is_final(world: &CaseWorld, operation: usize, now: i32) {
     let before = world.slot(operation, |slot| core::mem::replace(&mut slot.ended, now));
     if before != 0 && before != now {
-        let (before, now) = (AsyncStatus(before), AsyncStatus(now));
+        let (before, now) = (RawAsyncStatus(before), RawAsyncStatus(now));
         world.breach(Rule::C6, format!("operation {operation} was {before:?}, and now is {now:?}"));
     }
 }
@@ -390,7 +390,7 @@ pub(crate) fn set_completed(
 
 /// A completion handler that records that it ran, and checks the state that must be reached by
 /// then.
-unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
+unsafe extern "system" fn records(context: *mut c_void, status: RawAsyncStatus) {
     world::with(|world| {
         let operation = context.addr().wrapping_sub(1);
         world.trail.add(format!("  operation {operation}: its completion handler is told {status:?}"));
@@ -406,7 +406,7 @@ unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
         if slot.record.handled > 1 && !slot.bodyless {
             world.breach(Rule::C14, format!("the completion handler of operation {operation} runs twice"));
         }
-        if !status.is_terminal() {
+        if !AsyncStatus::try_from(status).is_ok_and(AsyncStatus::is_terminal) {
             world.breach(
                 Rule::C14,
                 format!("the completion handler of operation {operation} is told {status:?}"),
@@ -441,7 +441,7 @@ fn is_let_go(world: &CaseWorld, object: usize) -> bool {
 }
 
 /// Checks that the terminal status is visible when the handler runs [C14].
-fn check_ended(world: &CaseWorld, operation: usize, told: AsyncStatus) {
+fn check_ended(world: &CaseWorld, operation: usize, told: RawAsyncStatus) {
     match get_status(world, operation, Out::Given) {
         Ok(answer) if answer.out == OutValue::Number(told.0.cast_unsigned()) => {}
         Ok(answer) => world.breach(
@@ -456,7 +456,7 @@ fn check_ended(world: &CaseWorld, operation: usize, told: AsyncStatus) {
 }
 
 /// A completion handler that releases its reference, too.
-pub(crate) unsafe extern "system" fn releases(context: *mut c_void, status: AsyncStatus) {
+pub(crate) unsafe extern "system" fn releases(context: *mut c_void, status: RawAsyncStatus) {
     // SAFETY: the caller passes the context and status that the library passed.
     unsafe { records(context, status) };
     world::with(|world| {

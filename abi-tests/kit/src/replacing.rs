@@ -2,7 +2,7 @@
 
 use core::{ffi::c_void, ptr};
 
-use ntcom::{AsyncStatus, NTSTATUS};
+use ntcom::{NTSTATUS, RawAsyncStatus};
 use ntcom_fuzz_model::{
     answer::{Answer, OutValue},
     ops::Handler,
@@ -41,7 +41,7 @@ pub(crate) fn set_replacing(world: &CaseWorld, operation: usize) -> Result<Answe
 }
 
 /// A completion handler that releases its reference, and then makes another operation in its place.
-unsafe extern "system" fn replaces(context: *mut c_void, status: AsyncStatus) {
+unsafe extern "system" fn replaces(context: *mut c_void, status: RawAsyncStatus) {
     // SAFETY: the caller passes the context and status that the library passed.
     unsafe { releases(context, status) };
     world::with(|world| {

@@ -6,7 +6,7 @@ use core::{
     task::{Context, Poll, Waker},
 };
 
-use ntcom::{AsyncControlRaw, AsyncOperation, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS};
+use ntcom::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS};
 
 fn take<T>(raw: *mut AsyncOperationRaw<T>) -> Option<ComRc<AsyncOperationRaw<T>>> {
     // SAFETY: no code calls the functions of this crate. A caller would have to hand over a
@@ -58,7 +58,7 @@ pub extern "C" fn probe_client_into_raw(raw: *mut AsyncOperationRaw<u64>) -> *mu
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_client_future(raw: *mut AsyncOperationRaw<u64>) -> u64 {
     let Some(operation) = take(raw) else { return 0 };
-    let mut future = pin!(AsyncOperation::from(operation).into_future().cancel_on_drop().watched());
+    let mut future = pin!(operation.into_future().cancel_on_drop().watched());
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(value)) => value,
         _ => 0,

@@ -9,8 +9,8 @@ use core::{
 };
 
 use ntcom::{
-    Allocator, AsyncOperationRaw, AsyncOperationTask, CancelHandle, ComRc, GlobalAllocator, NTSTATUS,
-    alloc::init_with, is_cancellation_requested, on_cancel, spawn_async_operation,
+    Allocator, AsyncOperationRaw, CancelHandle, ComRc, GlobalAllocator, NTSTATUS, SpawnOperation as _,
+    TaskBuilder, alloc::init_with, is_cancellation_requested, on_cancel, spawn_async_operation,
     spawn_async_operation_cancellable, spawn_async_operation_error, spawn_async_operation_error_raw,
     spawn_async_operation_raw, spawn_async_operation_raw_cancellable, take_cancellation_request, try_finally,
     yield_now,
@@ -142,5 +142,5 @@ unsafe impl Allocator for Tagged {
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_in_place(tag: u32) -> *mut AsyncOperationRaw<u64> {
     let init = init_with(move || if tag == 1 { Err(NTSTATUS::INVALID_PARAMETER) } else { Ok(Wakes(false)) });
-    AsyncOperationTask::<u64, Wakes, Tagged>::spawn_raw(Tagged(tag), init)
+    TaskBuilder::new().allocator(Tagged(tag)).spawn_operation::<Wakes>(init).into_raw()
 }

@@ -7,6 +7,7 @@
 //!
 //! The linker must refuse two declarations with one IID in an image, and name the IID ([`iids`]).
 pub(crate) mod iids;
+mod windows;
 
 use std::{fs, path::Path, process::ExitCode};
 
@@ -93,8 +94,9 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     }
     say!("{table}");
     wrong += usize::from(!without_an_executor(project)?);
+    wrong += windows::run(project)?;
     wrong += iids::run(project)?;
-    let all = WAYS.len() + 1 + iids::WAYS.len();
+    let all = WAYS.len() + 1 + windows::WAYS.len() + iids::WAYS.len();
     say!("{} of {all} builds end as they must", all - wrong);
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -135,14 +137,14 @@ fn workspace(project: &Project, folder: &Path, resolver: &str) -> anyhow::Result
                 &format!(
                     "[dependencies]\n{}\n[dev-dependencies]\n{}",
                     ntcom("\"async-com-kernel\""),
-                    ntcom("\"async-com-kernel\", \"sim\"")
+                    ntcom("\"async-com\", \"sim\"")
                 ),
             ),
         ),
         ("driver/src/lib.rs", DRIVER.to_owned()),
         (
             "other/Cargo.toml",
-            package("other", &format!("[dependencies]\n{}", ntcom("\"async-com-kernel\", \"sim\""))),
+            package("other", &format!("[dependencies]\n{}", ntcom("\"async-com\", \"sim\""))),
         ),
         ("other/src/lib.rs", "//! Runs on the simulated kernel.\npub use ntcom::GUID;\n".to_owned()),
     ];

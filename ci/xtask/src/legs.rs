@@ -122,9 +122,9 @@ fn alone(context: &Context<'_>) -> anyhow::Result<Outcome> {
         check(&["-p", "ntcom"]),
         check(&["-p", "ntcom-exec"]),
         check(&["-p", "ntcom", "--features", "async-com"]),
-        check(&["-p", "ntcom", "--features", "async-com-kernel"]),
         // On other systems than Windows the feature leaves ntcom without a kernel.
-        check(&["-p", "ntcom", "--features", "async-com-kernel,wdk"]),
+        check(&["-p", "ntcom", "--features", "async-com-kernel"]),
+        check(&["-p", "ntcom", "--features", "async-com,sim"]),
         check(&["-p", "ntsim"]),
     ];
     let installed = Command::new("rustup").args(["target", "list", "--installed"]).output();

@@ -12,7 +12,7 @@ use crate::{command, problem::Problem, project::Project, tools::Unstable, ui};
 
 /// The tests, as packages with their features.
 const TESTS: [(&str, &str); 3] =
-    [("ntsim", "free-running"), ("ntcom-exec", "sim"), ("ntcom", "async-com-kernel,sim")];
+    [("ntsim", "free-running"), ("ntcom-exec", "sim"), ("ntcom", "async-com,sim")];
 /// The hosts that ThreadSanitizer supports here.
 const HOSTS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
 const FLAGS: &str = "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer";

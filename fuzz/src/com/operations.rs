@@ -2,7 +2,9 @@
 
 use core::{ffi::c_void, ptr::null_mut};
 
-use ntcom::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, IUnknownVtbl, Interface as _, NTSTATUS};
+use ntcom::{
+    AsyncControlRaw, AsyncOperationRaw, AsyncStatus, IUnknownVtbl, Interface as _, NTSTATUS, RawAsyncStatus,
+};
 
 use super::{
     body::Work,
@@ -91,7 +93,7 @@ fn keep(world: &ComWorld, processor: usize, object: usize, this: *mut c_void) {
 fn judge(world: &ComWorld, processor: usize, operation: Operation) {
     let this: *mut c_void = operation.raw.cast();
     let table = table::<ntcom::AsyncOperationVtbl<u64>>(this);
-    let mut status = AsyncStatus(-1);
+    let mut status = RawAsyncStatus(-1);
     // SAFETY: the caller has a reference.
     unsafe { slot(table.get_status, "get_status")(this, &raw mut status) };
     let mut out = u64::MAX;
@@ -111,15 +113,15 @@ fn judge(world: &ComWorld, processor: usize, operation: Operation) {
     let canceled = result == NTSTATUS::CANCELLED && operation.cancelled;
     let short = result == NTSTATUS::INSUFFICIENT_RESOURCES && world.starved.get();
     let failed = short || operation.may_fail == Some(result);
-    let fits = match status {
-        AsyncStatus::Started => result == NTSTATUS::PENDING || completed || canceled || failed,
-        AsyncStatus::Completed => completed,
-        AsyncStatus::Canceled => canceled,
-        AsyncStatus::Error => failed,
-        _ => false,
+    let fits = match AsyncStatus::try_from(status) {
+        Ok(AsyncStatus::Started) => result == NTSTATUS::PENDING || completed || canceled || failed,
+        Ok(AsyncStatus::Completed) => completed,
+        Ok(AsyncStatus::Canceled) => canceled,
+        Ok(AsyncStatus::Error) => failed,
+        Err(_) => false,
     };
     if !fits || !success && out != 0 {
-        let AsyncStatus(status) = status;
+        let RawAsyncStatus(status) = status;
         ntsim::fail(
             "C5",
             format!(

@@ -1,8 +1,8 @@
 //! Tasks that are operations of `ntcom`, and the checks of their clients' answers.
 
 use ntcom::{
-    AsyncOperation, AsyncStatus, spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
-    spawn_async_operation_raw_on,
+    AsyncOperation, AsyncStatus, SpawnOperation as _, TaskBuilder, pin_init, spawn_async_operation_raw,
+    spawn_async_operation_raw_cancellable,
 };
 use ntcom_exec::{CancelHandle, DpcOptions, Migrating, NTSTATUS, OnWorkItems};
 use ntsim::trace::MarkKind;
@@ -45,13 +45,13 @@ pub(super) fn begin(
             // SAFETY: `device` is null, or a device of the driver, which holds a reference to it
             // until the drain.
             let placement = unsafe { OnWorkItems::of(device) };
-            (own(spawn_async_operation_raw_on(placement, value)), None)
+            (TaskBuilder::new().on(placement).spawn_operation(pin_init!(value)), None)
         }
         TaskKind::Moving(_) => {
             // SAFETY: `device` is null, or a device of the driver, which holds a reference to it
             // until the drain.
             let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
-            (own(spawn_async_operation_raw_on(placement, value)), None)
+            (TaskBuilder::new().on(placement).spawn_operation(pin_init!(value)), None)
         }
     };
     if record.refused.get() {

@@ -3,8 +3,8 @@
 use core::{future::Future, time::Duration};
 
 use ntcom_exec::{
-    CancelHandle, DpcOptions, Importance, NTSTATUS, spawn_dpc_task, spawn_dpc_task_cancellable,
-    spawn_work_item_task, spawn_work_item_task_cancellable,
+    CancelHandle, DpcOptions, Importance, Migrating, NTSTATUS, OnWorkItems, PoolAllocator, TaskBuilder,
+    spawn_dpc_task, spawn_dpc_task_cancellable,
 };
 use ntsim::trace::MarkKind;
 
@@ -126,15 +126,25 @@ fn options(processors: usize, manner: SpawnMode) -> DpcOptions {
         SpawnMode::Plain | SpawnMode::Operation | SpawnMode::InPlace(_) => options,
         SpawnMode::Important(importance) => {
             let all = [Importance::Low, Importance::Medium, Importance::High, Importance::MediumHigh];
-            options.importance(all[usize::from(importance)]).tag(*b"Fuzz")
+            options.importance(all[usize::from(importance)])
         }
         SpawnMode::Pinned(number) => options.processor(0, (usize::from(number) % processors) as u8),
         SpawnMode::Frugal(polls) => options.poll_budget(polls.into()).time_budget(FRUGAL),
         SpawnMode::Wrong(0) => options.poll_budget(0),
         SpawnMode::Wrong(1) => options.time_budget(Duration::MAX),
         SpawnMode::Wrong(2) => options.processor(0, 63),
-        SpawnMode::Wrong(_) => options.tag([0; 4]),
+        // The tag is the allocator's.
+        SpawnMode::Wrong(_) => options,
     }
+}
+
+/// The pool of a task's block.
+fn pool(manner: SpawnMode) -> PoolAllocator {
+    PoolAllocator::with_tag(match manner {
+        SpawnMode::Important(_) => *b"Fuzz",
+        SpawnMode::Wrong(wrong) if wrong > 2 => [0; 4],
+        _ => *b"Ntcm",
+    })
 }
 
 /// Spawns a body, or a future that serves an IRP with it, on the executor.
@@ -149,6 +159,7 @@ where
 {
     let (kind, processors) = (world.task(task).kind.get(), world.processors.get());
     let device = world.device(kind);
+    let kept = |handle| cancellable.then_some(handle);
     match (kind, cancellable) {
         (TaskKind::Dpc(SpawnMode::Plain | SpawnMode::Operation), false) => {
             spawn_dpc_task(body).map(|()| None)
@@ -157,19 +168,22 @@ where
             spawn_dpc_task_cancellable(body).map(Some)
         }
         (TaskKind::Dpc(SpawnMode::InPlace(number)), _) => {
-            DpcOptions::new().spawn_in(storage(number.into()), body).map(Some)
+            TaskBuilder::new().allocator(storage(number.into())).spawn(body).map(Some)
         }
-        (TaskKind::Dpc(manner), false) => options(processors, manner).spawn(body).map(|()| None),
-        (TaskKind::Dpc(manner), true) => options(processors, manner).spawn_cancellable(body).map(Some),
-        // SAFETY: `device` is null, or a device of the driver, which holds a reference to it until
-        // the drain.
-        (TaskKind::WorkItem(_), false) => unsafe { spawn_work_item_task(device, body) }.map(|()| None),
-        // SAFETY: `device` is null, or a device of the driver, which holds a reference to it until
-        // the drain.
-        (TaskKind::WorkItem(_), true) => unsafe { spawn_work_item_task_cancellable(device, body) }.map(Some),
-        // SAFETY: `device` is null, or a device of the driver, which holds a reference to it until
-        // the drain.
-        (TaskKind::Moving(_), _) => unsafe { DpcOptions::new().spawn_migrating(device, body) }.map(Some),
+        (TaskKind::Dpc(manner), _) => {
+            let builder = TaskBuilder::new().on(options(processors, manner)).allocator(pool(manner));
+            builder.spawn(body).map(kept)
+        }
+        (TaskKind::WorkItem(_), _) => {
+            // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
+            let placement = unsafe { OnWorkItems::of(device) };
+            TaskBuilder::new().on(placement).spawn(body).map(kept)
+        }
+        (TaskKind::Moving(_), _) => {
+            // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
+            let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
+            TaskBuilder::new().on(placement).spawn(body).map(Some)
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use core::{
     time::Duration,
 };
 
-use bytemuck::{AnyBitPattern, Zeroable};
+use bytemuck::CheckedBitPattern;
 use ntcom::{
     AsyncOperation, AsyncOperationRaw, AsyncValueType, ComRc, IUnknownRaw, InterfacePtr, NTSTATUS,
     OperationFuture,
@@ -23,11 +23,6 @@ pub(super) struct Wide {
     low: u64,
     high: u64,
 }
-
-// SAFETY: `Wide` is two integers, without padding.
-unsafe impl Zeroable for Wide {}
-// SAFETY: `Wide` is two integers, without padding.
-unsafe impl AnyBitPattern for Wide {}
 
 /// Calls a generic function with the type of a kind.
 macro_rules! with_type {
@@ -79,7 +74,7 @@ trait ForeignValue: AsyncValueType {
     fn got(read: Self::Read) -> Received;
 }
 
-macro_rules! any_bits {
+macro_rules! checked {
     ($($type:ty: $value:ident => $worth:expr;)*) => { $(
         impl ForeignValue for $type {
             type Read = Self;
@@ -96,27 +91,13 @@ macro_rules! any_bits {
     )* };
 }
 
-any_bits! {
+checked! {
     (): _value => 0;
+    bool: value => value.into();
     u8: value => value.into();
     u32: value => value.into();
     u64: value => value.into();
     Wide: value => u128::from(value.low) | u128::from(value.high) << 64;
-}
-
-impl ForeignValue for bool {
-    type Read = Self;
-    fn read(operation: &AsyncOperation<Self>) -> Result<Self, NTSTATUS> {
-        // SAFETY: the other side writes 0 or 1, or nothing.
-        unsafe { operation.result_trusted() }
-    }
-    fn future(operation: AsyncOperation<Self>) -> OperationFuture<Self> {
-        // SAFETY: the other side writes 0 or 1, or nothing.
-        unsafe { operation.into_future_trusted() }
-    }
-    fn got(value: Self) -> Received {
-        Received { worth: value.into(), interface: None }
-    }
 }
 
 impl ForeignValue for InterfacePtr<IThingRaw> {
@@ -165,7 +146,7 @@ pub(crate) trait Held {
 
 impl<T: ForeignValue> Held for AsyncOperation<T> {
     fn status(&self) -> Result<i32, NTSTATUS> {
-        Self::status(self).map(|status| status.0)
+        Self::status(self).map(|status| status as i32)
     }
     fn result(&self) -> Result<Received, NTSTATUS> {
         T::read(self).map(T::got)
@@ -180,21 +161,20 @@ impl<T: ForeignValue> Held for AsyncOperation<T> {
         Self::wait(self, limit)
     }
     fn size(&self) -> Result<u32, NTSTATUS> {
-        self.as_com().control()?.result_size()
+        self.control()?.result_size()
     }
     fn unknown(&self) -> Result<(), NTSTATUS> {
-        self.as_com().query::<IUnknownRaw>().map(drop)
+        self.query::<IUnknownRaw>().map(drop)
     }
     fn again(&self, kind: ForeignKind) -> Result<i32, NTSTATUS> {
-        fn again<T: AnyBitPattern>(operation: &ComRc<IUnknownRaw>) -> Result<i32, NTSTATUS> {
-            operation.query::<AsyncOperationRaw<T>>()?.status().map(|status| status.0)
+        fn again<T: CheckedBitPattern>(operation: &ComRc<IUnknownRaw>) -> Result<i32, NTSTATUS> {
+            operation.query::<AsyncOperationRaw<T>>()?.status().map(|status| status as i32)
         }
-        let operation = self.as_com().base();
+        let operation = self.base();
         match kind {
             ForeignKind::Unit => again::<()>(operation),
-            // A client cannot query a type that has invalid bit patterns. Query one of the same
-            // size.
-            ForeignKind::U8 | ForeignKind::Bool => again::<u8>(operation),
+            ForeignKind::U8 => again::<u8>(operation),
+            ForeignKind::Bool => again::<bool>(operation),
             ForeignKind::U32 => again::<u32>(operation),
             ForeignKind::U64 | ForeignKind::Interface => again::<u64>(operation),
             ForeignKind::Wide => again::<Wide>(operation),

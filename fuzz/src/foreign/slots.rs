@@ -6,8 +6,8 @@ use core::{
 };
 
 use ntcom::{
-    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
-    IUnknownVtbl, Interface as _, NTSTATUS, async_com::CompletedHandler,
+    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, GUID, IUnknownRaw,
+    IUnknownVtbl, Interface as _, NTSTATUS, RawAsyncStatus, async_com::CompletedHandler,
 };
 
 use super::{
@@ -114,7 +114,7 @@ unsafe extern "system" fn release<const AT: usize>(this: *mut c_void) -> u32 {
     left
 }
 
-unsafe extern "system" fn get_status(this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
+unsafe extern "system" fn get_status(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
     // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<0>(this) };
     let (code, status) = match object.next_answer(Slot::Status) {
@@ -123,7 +123,7 @@ unsafe extern "system" fn get_status(this: *mut c_void, out: *mut AsyncStatus) -
     };
     if let Some(status) = status {
         // SAFETY: a client's `out` is writable.
-        unsafe { out.write(AsyncStatus(status)) };
+        unsafe { out.write(RawAsyncStatus(status)) };
     }
     world::with(|world| world.record(Reply::Status(code, status)));
     code
@@ -243,7 +243,7 @@ pub(crate) fn call_back(world: &ForeignWorld, given: Given, status: i32) {
     world.called.borrow_mut().push(given.context);
     // SAFETY: the handler is the client's, which accepts any context and status. A ticket is a
     // number.
-    unsafe { (given.handler)(without_provenance_mut(given.context), AsyncStatus(status)) };
+    unsafe { (given.handler)(without_provenance_mut(given.context), RawAsyncStatus(status)) };
 }
 
 unsafe extern "system" fn wait(this: *mut c_void, timeout: *const i64) -> NTSTATUS {

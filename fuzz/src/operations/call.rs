@@ -9,7 +9,7 @@ use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
 use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
-    IUnknownVtbl, Interface, NTSTATUS,
+    IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus,
 };
 use ntcom_fuzz_model::{
     answer::{Answer, OutValue},
@@ -225,7 +225,7 @@ pub fn get_status(world: &OperationWorld, operation: usize, out: Out) -> Answer 
     let (this, table) = operation_table(world, operation);
     let mut place = Small::new();
     // SAFETY: the caller has a reference. `out` is null or inside `place`.
-    let status = unsafe { slot(table.get_status, "get_status")(this, place.pointer::<AsyncStatus>(out)) };
+    let status = unsafe { slot(table.get_status, "get_status")(this, place.pointer::<RawAsyncStatus>(out)) };
     Answer { status: status.to_u32(), out: place.value(out) }
 }
 
@@ -343,7 +343,7 @@ pub fn set_completed(world: &OperationWorld, operation: usize, handler: Handler)
 }
 
 /// A completion handler that records that it ran.
-unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
+unsafe extern "system" fn records(context: *mut c_void, status: RawAsyncStatus) {
     world::with(|world| {
         let operation = context.addr() - 1;
         let slot = world.slot(operation);
@@ -353,7 +353,7 @@ unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
         if slot.handled.get() > 1 && !slot.bodyless.get() {
             ntsim::fail("C14", format!("the completion handler of operation {operation} runs twice"));
         }
-        if !status.is_terminal() {
+        if !AsyncStatus::try_from(status).is_ok_and(AsyncStatus::is_terminal) {
             ntsim::fail("C14", format!("the completion handler of operation {operation} is told {status:?}"));
         }
         if let Some(wrong) = outcome_mismatch(world, operation, status.0) {
@@ -380,7 +380,7 @@ unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
 
 /// A completion handler that releases a reference too. On one processor it first checks the status
 /// and result, because calls are not steps of a schedule there.
-unsafe extern "system" fn releases(context: *mut c_void, status: AsyncStatus) {
+unsafe extern "system" fn releases(context: *mut c_void, status: RawAsyncStatus) {
     // SAFETY: the caller passes the context and status that `set_completed` promises to a handler.
     unsafe { records(context, status) };
     world::with(|world| {
@@ -394,7 +394,7 @@ unsafe extern "system" fn releases(context: *mut c_void, status: AsyncStatus) {
 
 /// Checks that the other slots show the status that a completion handler is told `[C14]`. The
 /// handler holds a reference.
-fn is_visible(world: &OperationWorld, operation: usize, told: AsyncStatus) {
+fn is_visible(world: &OperationWorld, operation: usize, told: RawAsyncStatus) {
     let Answer { out, .. } = get_status(world, operation, Out::Given);
     if out != OutValue::Number(told.0.cast_unsigned()) {
         let why = format!(
@@ -403,7 +403,7 @@ fn is_visible(world: &OperationWorld, operation: usize, told: AsyncStatus) {
         ntsim::fail("C14", why);
     }
     let Answer { status, out } = get_result(world, operation, Out::Given);
-    let (ended, completed) = (status != NTSTATUS::PENDING.to_u32(), told == AsyncStatus::Completed);
+    let (ended, completed) = (status != NTSTATUS::PENDING.to_u32(), told == AsyncStatus::Completed.into());
     let bytes = OutValue::Bytes(if completed { Bytes::Value } else { Bytes::Zeroed });
     if !ended || completed != (status == NTSTATUS::SUCCESS.to_u32()) || out != bytes {
         let why = format!(

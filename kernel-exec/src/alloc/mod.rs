@@ -5,6 +5,8 @@ mod pool;
 
 use core::{alloc::Layout, ptr::NonNull};
 
+use crate::status::NTSTATUS;
+
 pub use global::GlobalAllocator;
 pub use pool::{PagedPoolAllocator, PoolAllocator};
 
@@ -44,6 +46,16 @@ pub use pool::{PagedPoolAllocator, PoolAllocator};
 pub unsafe trait Allocator {
     /// True if the memory is never paged out, and both functions may be called at ≤ DISPATCH_LEVEL.
     const NON_PAGED: bool;
+
+    /// The size and alignment of the largest block: one that does not fit does not compile.
+    #[doc(hidden)]
+    const __ROOM: (usize, usize) = (usize::MAX, usize::MAX);
+
+    /// Whether the allocator can allocate at all: `STATUS_INVALID_PARAMETER` for a wrong pool tag.
+    #[doc(hidden)]
+    fn __check(&self) -> Result<(), NTSTATUS> {
+        Ok(())
+    }
 
     /// Allocates memory of this size and alignment, not necessarily zeroed. Returns `None` if there
     /// is no memory.

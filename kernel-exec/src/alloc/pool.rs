@@ -43,14 +43,6 @@ impl PoolAllocator {
     pub const fn with_tag(tag: [u8; 4]) -> Self {
         Self { tag: u32::from_le_bytes(tag) }
     }
-
-    /// Checks the tag.
-    ///
-    /// # Errors
-    /// `STATUS_INVALID_PARAMETER`: the tag is four zeros.
-    pub(crate) const fn check(self) -> Result<(), NTSTATUS> {
-        if self.tag == 0 { Err(NTSTATUS::INVALID_PARAMETER) } else { Ok(()) }
-    }
 }
 
 /// Returns the size to ask of the pool for a layout. An over-aligned layout needs its alignment in
@@ -115,8 +107,12 @@ unsafe fn free(memory: NonNull<u8>, layout: Layout, tag: u32) {
 unsafe impl Allocator for PoolAllocator {
     const NON_PAGED: bool = true;
 
+    fn __check(&self) -> Result<(), NTSTATUS> {
+        if self.tag == 0 { Err(NTSTATUS::INVALID_PARAMETER) } else { Ok(()) }
+    }
+
     fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
-        self.check().ok()?;
+        self.__check().ok()?;
         allocate_from(|size| nt::allocate_pool(size, self.tag), layout)
     }
 

@@ -4,14 +4,11 @@ use core::{future::Future, time::Duration};
 
 use super::{DpcPort, Settings};
 use crate::{
-    alloc::PoolAllocator,
     budget::{Budget, DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET},
-    migrating::MigratingPort,
     nt,
-    spawn::{Spawn, spawn},
+    spawn::Spawn,
     status::NTSTATUS,
-    storage::{InPlace, TaskStorage},
-    task::{CancelHandle, TaskPtr},
+    storage::TaskStorage,
 };
 
 /// The position of a DPC in a processor's queue, and the urgency for that processor
@@ -34,47 +31,43 @@ pub enum Importance {
     MediumHigh = 3,
 }
 
-/// The options of a task on DPCs, each of which may be left out: importance, processor, budget,
-/// pool tag.
+/// How a task on DPCs runs: importance, processor, budget. Each is optional.
+///
+/// It is a [`Placement`](crate::Placement): [`TaskBuilder::on`](crate::TaskBuilder::on) and
+/// `ntcom::InitBox::on` take it.
 ///
 /// ```
-/// use core::time::Duration;
-/// use ntcom_exec::{DpcOptions, Importance};
+/// use ntcom_exec::{DpcOptions, TaskBuilder};
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let config = Config { processors: 2, ..Config::default() };
 /// # let mut kernel = Simulation::new(config, Schedule::round_robin());
 /// # kernel.run_on(0, || {
-///
-/// DpcOptions::new()
-///     .processor(0, 1)
-///     .importance(Importance::High)
-///     .time_budget(Duration::from_micros(50))
-///     .tag(*b"Smpl")
+/// let there = DpcOptions::new().processor(0, 1).poll_budget(8);
+/// TaskBuilder::new()
+///     .on(there)
 ///     .spawn(async { assert_eq!(ntsim::current_processor(), 1) })
 ///     .unwrap();
 /// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 #[derive(Clone, Copy, Debug)]
-#[must_use = "nothing is spawned yet"]
+#[must_use = "it places nothing yet"]
 pub struct DpcOptions {
     importance: Importance,
     processor: Option<(u16, u8)>,
     polls: u32,
     time: Duration,
-    allocator: PoolAllocator,
 }
 
 impl DpcOptions {
-    /// Returns the defaults: medium importance, the waker's processor, [`DEFAULT_POLL_BUDGET`],
-    /// [`DEFAULT_TIME_BUDGET`], and the tag `Ntcm`.
+    /// Returns the defaults: medium importance, the waker's processor, [`DEFAULT_POLL_BUDGET`], and
+    /// [`DEFAULT_TIME_BUDGET`].
     pub const fn new() -> Self {
         Self {
             importance: Importance::Medium,
             processor: None,
             polls: DEFAULT_POLL_BUDGET.get(),
             time: DEFAULT_TIME_BUDGET,
-            allocator: PoolAllocator::DEFAULT,
         }
     }
 
@@ -103,120 +96,6 @@ impl DpcOptions {
     pub const fn time_budget(mut self, time: Duration) -> Self {
         self.time = time;
         self
-    }
-
-    /// Sets the pool tag of the task's block, as a debugger prints it.
-    pub const fn tag(mut self, tag: [u8; 4]) -> Self {
-        self.allocator = PoolAllocator::with_tag(tag);
-        self
-    }
-
-    /// Runs a future as [`spawn_dpc_task`](crate::spawn_dpc_task) does, with these options. On
-    /// another processor, or with low importance, the first poll may come after this has returned.
-    ///
-    /// # Errors
-    /// - `STATUS_INVALID_PARAMETER`: the processor does not exist, the budget has no polls, the
-    ///   time budget is below 100 ns or above 429 seconds, or the tag is four zeros.
-    /// - `STATUS_INSUFFICIENT_RESOURCES`: no memory for the task.
-    /// - `STATUS_DELETE_PENDING`: the tracker has been closed.
-    ///
-    /// In each case the future has been dropped, at the caller's IRQL.
-    pub fn spawn<F>(self, future: F) -> Result<(), NTSTATUS>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        self.spawn_cancellable(future).map(drop)
-    }
-
-    /// Runs a future as [`spawn`](Self::spawn) does, and returns a handle that cancels the task.
-    ///
-    /// # Errors
-    /// The errors of [`spawn`](Self::spawn).
-    pub fn spawn_cancellable<F>(self, future: F) -> Result<CancelHandle, NTSTATUS>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let port = self.dpc_port()?;
-        self.allocator.check()?;
-        spawn(port, self.allocator, future).map(handle)
-    }
-
-    /// Runs a future as [`spawn_cancellable`](Self::spawn_cancellable) does, in memory of the
-    /// driver's own. Nothing is allocated, and the tag has no effect.
-    ///
-    /// A future for which the storage is too small, or not aligned enough, does not compile;
-    /// [`TaskStorage::needed`] returns the size that it needs. The storage is free again when the
-    /// task has ended and every handle, waker and other reference to it is gone.
-    ///
-    /// The future passes over the caller's stack on its way to the storage: see
-    /// [`spawn_dpc_task`](crate::spawn_dpc_task) on large ones.
-    ///
-    /// # Errors
-    /// - `STATUS_INSUFFICIENT_RESOURCES`: another task has the storage.
-    /// - The other errors are those of [`spawn`](Self::spawn).
-    ///
-    /// ```
-    /// use ntcom_exec::{DpcOptions, NTSTATUS, TaskStorage};
-    /// # use ntsim::{Config, Schedule, Simulation};
-    /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run_on(0, || {
-    /// static STORAGE: TaskStorage<1024> = TaskStorage::new();
-    ///
-    /// let handle = DpcOptions::new().spawn_in(&STORAGE, core::future::pending()).unwrap();
-    /// let second = DpcOptions::new().spawn_in(&STORAGE, async {});
-    /// assert_eq!(second.err(), Some(NTSTATUS::INSUFFICIENT_RESOURCES));
-    /// handle.cancel();
-    /// drop(handle);
-    /// assert!(STORAGE.is_free());
-    /// # }).unwrap();
-    /// # kernel.unload().unwrap();
-    /// ```
-    pub fn spawn_in<F, const SIZE: usize>(
-        self,
-        storage: &'static TaskStorage<SIZE>,
-        future: F,
-    ) -> Result<CancelHandle, NTSTATUS>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        const {
-            assert!(
-                size_of::<Spawn<F, InPlace<SIZE>, DpcPort>>() <= SIZE,
-                "the storage is too small for this future's task: TaskStorage::needed tells its size"
-            );
-            assert!(
-                align_of::<Spawn<F, InPlace<SIZE>, DpcPort>>() <= align_of::<TaskStorage<SIZE>>(),
-                "this future's task needs a larger alignment than the storage has"
-            );
-        }
-        spawn(self.dpc_port()?, storage.allocator(), future).map(handle)
-    }
-
-    /// Runs a future as [`spawn_cancellable`](Self::spawn_cancellable) does, in a task that can
-    /// migrate to PASSIVE_LEVEL for a while, in work items of this device: see
-    /// [`passive`](crate::passive()). The device object is referenced until the task has ended.
-    ///
-    /// # Errors
-    /// - `STATUS_INVALID_PARAMETER`: `device` is null.
-    /// - `STATUS_NOT_SUPPORTED`: this kernel's work items are larger than the 256 bytes that a task
-    ///   has room for.
-    /// - The other errors are those of [`spawn`](Self::spawn).
-    ///
-    /// # Safety
-    /// `device` is null, or a device object of this driver that is referenced, or not yet deleted,
-    /// during the call.
-    pub unsafe fn spawn_migrating<F>(
-        self,
-        device: nt::PDEVICE_OBJECT,
-        future: F,
-    ) -> Result<CancelHandle, NTSTATUS>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        self.allocator.check()?;
-        // SAFETY: the caller keeps the device referenced during the call, which launches the task.
-        let port = unsafe { MigratingPort::new_on(self.settings()?, device) };
-        spawn(port, self.allocator, future).map(handle)
     }
 
     pub(crate) fn dpc_port(self) -> Result<DpcPort, NTSTATUS> {
@@ -252,11 +131,6 @@ impl<const SIZE: usize> TaskStorage<SIZE> {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        size_of::<Spawn<F, InPlace<SIZE>, DpcPort>>()
+        size_of::<Spawn<F, &'static Self, DpcPort>>()
     }
-}
-
-fn handle(task: TaskPtr) -> CancelHandle {
-    // SAFETY: this is the one reference of a new task.
-    unsafe { CancelHandle::from_reference(task) }
 }

@@ -162,6 +162,14 @@ where
                 A::NON_PAGED,
                 "the block of a task may be freed at DISPATCH_LEVEL: its allocator must be NON_PAGED"
             );
+            assert!(
+                size_of::<Self>() <= A::__ROOM.0,
+                "the storage is too small for this future's task: TaskStorage::needed tells its size"
+            );
+            assert!(
+                align_of::<Self>() <= A::__ROOM.1,
+                "this future's task wants more alignment than the storage has"
+            );
         }
         let layout = Layout::new::<Self>();
         let block = allocator.allocate(layout).ok_or(NTSTATUS::INSUFFICIENT_RESOURCES)?.cast::<Self>();

@@ -8,7 +8,7 @@ use core::{
 };
 use std::sync::{Arc, Mutex};
 
-use ntcom_exec::{CancelHandle, NTSTATUS, spawn_work_item_task, spawn_work_item_task_cancellable};
+use ntcom_exec::{CancelHandle, NTSTATUS, OnWorkItems, TaskBuilder};
 use ntsim::{
     Config, Schedule, Simulation, ddi,
     types::{_MODE, FILE_DEVICE_UNKNOWN, LARGE_INTEGER, PDEVICE_OBJECT},
@@ -66,15 +66,17 @@ impl Device {
         unsafe { ddi::IoDeleteDevice(self.0) }
     }
     pub(crate) fn try_spawn(self, body: impl Future<Output = ()> + Send + 'static) -> Result<(), NTSTATUS> {
+        self.builder().spawn(body).map(drop)
+    }
+    fn builder(self) -> TaskBuilder<OnWorkItems> {
         // SAFETY: the device is null, or one that the tests have not deleted.
-        unsafe { spawn_work_item_task(self.0, body) }
+        TaskBuilder::new().on(unsafe { OnWorkItems::of(self.0) })
     }
     pub(crate) fn spawn(self, body: impl Future<Output = ()> + Send + 'static) {
         self.try_spawn(body).unwrap();
     }
     pub(crate) fn cancellable(self, body: impl Future<Output = ()> + Send + 'static) -> CancelHandle {
-        // SAFETY: the device is null, or one that the tests have not deleted.
-        unsafe { spawn_work_item_task_cancellable(self.0, body) }.unwrap()
+        self.builder().spawn(body).unwrap()
     }
 }
 

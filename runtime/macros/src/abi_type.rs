@@ -48,12 +48,14 @@ fn expand(input: &DeriveInput, which: Which) -> Result<TokenStream, Error> {
         Which::Type => {
             let (marker, write, value) =
                 (parts.marker("AbiType"), parts.write(true), parts.async_value(true));
-            quote!(#marker #write #value)
+            let any_bits = parts.any_bits();
+            quote!(#marker #write #value #any_bits)
         }
         Which::Value => parts.abi_value(),
         Which::AsyncValue => {
-            let (write, value) = (parts.write(false), parts.async_value(false));
-            quote!(#write #value)
+            let (write, value, checked_bits) =
+                (parts.write(false), parts.async_value(false), parts.checked_bits());
+            quote!(#write #value #checked_bits)
         }
     })
 }
@@ -144,6 +146,63 @@ impl Parts<'_> {
         }
     }
 
+    /// `AnyBitPattern`, where the fields' types implement it: a bound that names a lifetime is
+    /// looked at where the trait is used, so that a struct with a pointer compiles, too.
+    fn any_bits(&self) -> TokenStream {
+        let (krate, this) = (self.krate, &self.input.ident);
+        let elements: Vec<_> = self.types().map(element).collect();
+        let bounds = quote! {
+            where for<'__value> Self: ::core::marker::Copy,
+            #(for<'__value> #elements: #krate::__private::AnyBitPattern,)*
+        };
+        quote! {
+            // SAFETY: any bytes are a value of each field, by the bounds, zeros too.
+            #[automatically_derived]
+            #[allow(deprecated, reason = "the struct, or a field of it, may well be one that others should not use")]
+            unsafe impl #krate::__private::Zeroable for #this #bounds {}
+
+            // SAFETY: any bytes are a value of each field, by the bounds.
+            #[automatically_derived]
+            #[allow(deprecated, reason = "the struct, or a field of it, may well be one that others should not use")]
+            unsafe impl #krate::__private::AnyBitPattern for #this #bounds {}
+        }
+    }
+
+    /// `CheckedBitPattern`, where the fields' types implement it: the bytes of each are checked.
+    fn checked_bits(&self) -> TokenStream {
+        let (krate, this) = (self.krate, &self.input.ident);
+        let elements: Vec<_> = self.types().map(element).collect();
+        let checks = self.fields.iter().enumerate().map(|(index, field)| {
+            let (found, member) = (&field.ty, field.ident.clone().map_or(Member::from(index), Member::Named));
+            let element = element(found);
+            quote! {
+                unsafe {
+                    #krate::__private::holds::<Self, #element>(
+                        __bits,
+                        ::core::mem::offset_of!(Self, #member),
+                        ::core::mem::size_of::<#found>(),
+                    )
+                }
+            }
+        });
+        quote! {
+            // SAFETY: `BitsOf` has the struct's layout, and each field's bytes are checked.
+            #[automatically_derived]
+            #[allow(deprecated, reason = "the struct, or a field of it, may well be one that others should not use")]
+            unsafe impl #krate::__private::CheckedBitPattern for #this
+            where
+                for<'__value> Self: ::core::marker::Copy,
+                #(for<'__value> #elements: #krate::__private::CheckedBitPattern,)*
+            {
+                type Bits = #krate::__private::BitsOf<Self>;
+
+                fn is_valid_bit_pattern(__bits: &Self::Bits) -> ::core::primitive::bool {
+                    true #(&& #checks)*
+                }
+            }
+        }
+    }
+
     /// The `impl` of `AsyncValueType`. An `AbiType` need not be `Copy`, so its `impl` has a bound.
     /// The bound names a lifetime, because the compiler checks such a bound where the trait is
     /// used, and one without a lifetime where it is written.
@@ -164,6 +223,16 @@ impl Parts<'_> {
                 }
             }
         }
+    }
+}
+
+/// The type of an array's elements, or the type itself.
+fn element(found: &Type) -> &Type {
+    match found {
+        Type::Array(array) => element(&array.elem),
+        Type::Group(group) => element(&group.elem),
+        Type::Paren(paren) => element(&paren.elem),
+        found => found,
     }
 }
 

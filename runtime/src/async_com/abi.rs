@@ -1,95 +1,52 @@
-//! What crosses the interface: tables, wire types, IIDs. The numbers are the contract's.
+//! The binary interface: tables, interface pointers, IIDs. The numbers are the contract's.
 
 use core::ffi::c_void;
 
-use bytemuck::AnyBitPattern;
+use bytemuck::CheckedBitPattern;
 
+use ntcom_exec::NTSTATUS;
+
+use super::status::RawAsyncStatus;
 use crate::com::{
-    AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, IUnknownVtbl, Interface, Queryable, value::values,
-    write::whole,
+    AbiType, ComRc, Derived, GUID, IUnknownRaw, IUnknownVtbl, Interface, Queryable, write::whole,
 };
-use ntcom_exec::{NTSTATUS, Status};
-
-/// How far an operation is, as it crosses the interface: a signed 32-bit integer with WinRT's values. It is no Rust `enum`:
-/// the other side may write anything.
-///
-/// ```
-/// use ntcom::AsyncStatus;
-/// assert_eq!(AsyncStatus::Canceled.0, 2);
-/// assert!(!AsyncStatus(4).is_known());
-/// ```
-#[repr(transparent)]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct AsyncStatus(pub i32);
-
-#[expect(non_upper_case_globals, reason = "these are the contract's names")]
-impl AsyncStatus {
-    /// The operation has not ended.
-    pub const Started: Self = Self(0);
-    /// It ended with a value.
-    pub const Completed: Self = Self(1);
-    /// It was cancelled.
-    pub const Canceled: Self = Self(2);
-    /// It failed.
-    pub const Error: Self = Self(3);
-}
-
-impl AsyncStatus {
-    /// One of the four values?
-    #[must_use]
-    pub const fn is_known(self) -> bool {
-        matches!(self, Self::Started | Self::Completed | Self::Canceled | Self::Error)
-    }
-
-    /// Final `[C6]`? Unknown values are not.
-    #[must_use]
-    pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Completed | Self::Canceled | Self::Error)
-    }
-}
-
-impl From<Status> for AsyncStatus {
-    fn from(status: Status) -> Self {
-        match status {
-            Status::Started => Self::Started,
-            Status::Completed => Self::Completed,
-            Status::Canceled => Self::Canceled,
-            Status::Error => Self::Error,
-        }
-    }
-}
 
 /// The slots of `IAsyncOperation<T>`. 40 bytes on 64-bit, 20 on 32-bit.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
-/// use ntcom::{AsyncStatus, NTSTATUS};
+/// # kernel.run_on(0, || {
+/// use ntcom::{AsyncStatus, NTSTATUS, RawAsyncStatus};
 /// let operation = ntcom::spawn_async_operation(async { 5_u8 });
 /// let this = operation.as_ptr();
-/// // SAFETY: an operation of our own, whose table is complete.
+/// // SAFETY: an operation of our own; its table is complete.
 /// let get_status = unsafe { (*(*this).vtbl).get_status }.unwrap();
-/// let mut status = AsyncStatus::Started;
+/// let mut status = RawAsyncStatus(-1);
 /// // SAFETY: the operation lives, and `out` is writable.
 /// assert_eq!(unsafe { get_status(this.cast(), &mut status) }, NTSTATUS::SUCCESS);
-/// assert_eq!(status, AsyncStatus::Completed);
-/// # }))]).unwrap();
+/// assert_eq!(AsyncStatus::try_from(status), Ok(AsyncStatus::Completed));
+/// # }).unwrap();
 /// # }
 /// ```
 #[repr(C)]
 pub struct AsyncOperationVtbl<T> {
     /// Slots 0–2.
     pub base: IUnknownVtbl,
-    /// Slot 3 `[C4]`: writes how far the operation is. IRQL ≤ DISPATCH_LEVEL.
-    pub get_status: Option<unsafe extern "system" fn(this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS>,
-    /// Slot 4 `[C5]`: copies the value out, or answers why there is none and zeroes `out`. `out` needs no alignment. `STATUS_PENDING`
-    /// passes `NT_SUCCESS`: compare with `STATUS_SUCCESS`. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 3 `[C4]`: writes the status. IRQL ≤ DISPATCH_LEVEL.
+    pub get_status:
+        Option<unsafe extern "system" fn(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS>,
+    /// Slot 4 `[C5]`: copies the value out, or zeroes `out` and returns the reason.
+    ///
+    /// `out` needs no alignment. `STATUS_PENDING` passes `NT_SUCCESS`: compare with
+    /// `STATUS_SUCCESS`. IRQL ≤ DISPATCH_LEVEL.
     pub get_result: Option<unsafe extern "system" fn(this: *mut c_void, out: *mut T) -> NTSTATUS>,
 }
 
-/// `IAsyncOperation<T>`: one pointer, to its table. Who gets a pointer to it from a method owns one reference.
+/// `IAsyncOperation<T>`: one pointer, to its table.
+///
+/// The caller of a method that returns a pointer to it owns one reference.
 ///
 /// ```
 /// use ntcom::{AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS};
@@ -97,9 +54,9 @@ pub struct AsyncOperationVtbl<T> {
 /// /// Takes over what a method returned.
 /// ///
 /// /// # Safety
-/// /// Null, or an operation with a reference.
+/// /// `returned` is null, or an operation with a reference.
 /// unsafe fn poll_once(returned: *mut AsyncOperationRaw<u32>) -> Result<AsyncStatus, NTSTATUS> {
-///     // SAFETY: this function's contract.
+///     // SAFETY: null, or an operation with a reference.
 ///     unsafe { ComRc::from_raw(returned) }?.status()
 /// }
 /// # // SAFETY: null is allowed.
@@ -115,17 +72,17 @@ pub struct AsyncOperationRaw<T> {
 unsafe impl<T> Interface for AsyncOperationRaw<T> {
     const IID: GUID = GUID::from_u128(0xe18c01f5_0ed4_455b_9038_9d691621387b);
 
-    /// get_result writes as many bytes as the object's values have, so these must be a `T`'s.
+    /// Compares the sizes, because `get_result` writes as many bytes as the object's values have.
     fn __check(found: &ComRc<Self>) -> Result<(), NTSTATUS> {
         let size = found.control()?.result_size()?;
         if usize::try_from(size) == Ok(size_of::<T>()) { Ok(()) } else { Err(NTSTATUS::NOINTERFACE) }
     }
 }
 
-// SAFETY: what answers is an operation with values of this size, by `__check`. It initialises every
-// byte of one: ours by `AsyncValueType::write_to`, and what a foreign one writes counts as
-// initialised [C17]. Any bytes are a `T`.
-unsafe impl<T: AnyBitPattern> Queryable for AsyncOperationRaw<T> {}
+// SAFETY: `__check` has compared the size of the object's values with `T`'s. Safe code reads a `T`
+// after `CheckedBitPattern` has accepted its bytes, and all of them are initialised: our objects
+// write so by `AsyncValueType::write_to`, and what a foreign one writes counts as that [C17].
+unsafe impl<T: CheckedBitPattern> Queryable for AsyncOperationRaw<T> {}
 
 // SAFETY: the table begins with IUnknown's slots.
 unsafe impl<T> Derived for AsyncOperationRaw<T> {
@@ -137,25 +94,26 @@ unsafe impl<T> AbiType for AsyncOperationRaw<T> {}
 
 // SAFETY: every slot may be called on any processor [C13]; the value crosses by copy.
 unsafe impl<T: Send + Sync> Send for AsyncOperationRaw<T> {}
-// SAFETY: as above.
+// SAFETY: every slot may be called on any processor [C13]; the value crosses by copy.
 unsafe impl<T: Send + Sync> Sync for AsyncOperationRaw<T> {}
 
-/// A completion handler `[C14]`: called once, with its context and the terminal status. IRQL ≤ DISPATCH_LEVEL.
+/// A completion handler `[C14]`. The operation calls it once, with its context and the terminal
+/// status.
 ///
-/// It does not begin the next operation itself: where that has ended already, handlers would nest
-/// without bound.
+/// IRQL ≤ DISPATCH_LEVEL. A handler does not begin the next operation itself: where that has ended
+/// already, handlers would nest without bound.
 ///
 /// ```
 /// use core::{ffi::c_void, sync::atomic::{AtomicI32, Ordering}};
-/// use ntcom::{AsyncStatus, async_com::CompletedHandler};
+/// use ntcom::{RawAsyncStatus, async_com::CompletedHandler};
 ///
-/// unsafe extern "system" fn record(context: *mut c_void, status: AsyncStatus) {
-///     // SAFETY: whoever sets this handler passes a counter that outlives the call.
+/// unsafe extern "system" fn record(context: *mut c_void, status: RawAsyncStatus) {
+///     // SAFETY: the client that sets this handler passes a counter that outlives the call.
 ///     unsafe { &*context.cast::<AtomicI32>() }.store(status.0, Ordering::Release);
 /// }
 /// let handler: CompletedHandler = record;
 /// ```
-pub type CompletedHandler = unsafe extern "system" fn(context: *mut c_void, status: AsyncStatus);
+pub type CompletedHandler = unsafe extern "system" fn(context: *mut c_void, status: RawAsyncStatus);
 
 /// The slots of `IAsyncControl`. 64 bytes on 64-bit, 32 on 32-bit.
 ///
@@ -169,7 +127,7 @@ pub struct AsyncControlVtbl {
     pub base: IUnknownVtbl,
     /// Slot 3 `[C10]`: requests cancellation; always `STATUS_SUCCESS`. IRQL ≤ DISPATCH_LEVEL.
     pub cancel: Option<unsafe extern "system" fn(this: *mut c_void) -> NTSTATUS>,
-    /// Slot 4 `[C16]`: writes why the operation failed. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 4 `[C16]`: writes the status with which the operation failed. IRQL ≤ DISPATCH_LEVEL.
     pub get_error: Option<unsafe extern "system" fn(this: *mut c_void, out: *mut NTSTATUS) -> NTSTATUS>,
     /// Slot 5 `[C14]`: sets the one completion handler. IRQL ≤ DISPATCH_LEVEL.
     pub set_completed: Option<
@@ -179,27 +137,29 @@ pub struct AsyncControlVtbl {
             context: *mut c_void,
         ) -> NTSTATUS,
     >,
-    /// Slot 6 `[C15]`: waits for the end; `timeout` in units of 100 ns, negative: relative, positive: a moment of system time, null: for ever.
-    /// IRQL: PASSIVE_LEVEL; with a zero timeout ≤ DISPATCH_LEVEL. Not in the operation's own body:
-    /// `STATUS_POSSIBLE_DEADLOCK`.
+    /// Slot 6 `[C15]`: waits for the end.
+    ///
+    /// `timeout` has units of 100 ns: negative is relative, positive is a moment of system time,
+    /// null is for ever. IRQL: PASSIVE_LEVEL; with a zero timeout ≤ DISPATCH_LEVEL. Not in the
+    /// operation's own body: `STATUS_POSSIBLE_DEADLOCK`.
     pub wait: Option<unsafe extern "system" fn(this: *mut c_void, timeout: *const i64) -> NTSTATUS>,
     /// Slot 7 `[C16]`: writes the size of the value in bytes. IRQL ≤ DISPATCH_LEVEL.
     pub get_result_size: Option<unsafe extern "system" fn(this: *mut c_void, size: *mut u32) -> NTSTATUS>,
 }
 
-/// `IAsyncControl`: one pointer, to its table. Every operation has it.
+/// `IAsyncControl`: one pointer, to its table. Every operation of ours has it.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// use ntcom::{AsyncControlRaw, AsyncStatus, ComRc};
 /// let operation = ntcom::spawn_async_operation(core::future::pending::<u8>());
 /// let control: ComRc<AsyncControlRaw> = operation.query().unwrap();
 /// control.cancel().unwrap();
 /// assert_eq!(operation.status(), Ok(AsyncStatus::Canceled));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
 #[repr(C)]
@@ -223,21 +183,16 @@ unsafe impl Queryable for AsyncControlRaw {}
 
 // SAFETY: `repr(C)`, one pointer.
 unsafe impl AbiType for AsyncControlRaw {}
-// SAFETY: transparent over `i32`.
-unsafe impl AbiType for AsyncStatus {}
-// SAFETY: as above.
-unsafe impl AbiValue for AsyncStatus {}
-whole! { AsyncStatus, AsyncControlRaw, @[T] AsyncOperationRaw<T> }
-values! { AsyncStatus }
+whole! { AsyncControlRaw, @[T] AsyncOperationRaw<T> }
 
 // SAFETY: every slot may be called on any processor [C13].
 unsafe impl Send for AsyncControlRaw {}
-// SAFETY: as above.
+// SAFETY: every slot may be called on any processor [C13].
 unsafe impl Sync for AsyncControlRaw {}
 
 const _: () = {
     const P: usize = size_of::<usize>();
-    assert!(size_of::<AsyncStatus>() == 4 && size_of::<NTSTATUS>() == 4);
+    assert!(size_of::<RawAsyncStatus>() == 4 && size_of::<NTSTATUS>() == 4);
     assert!(size_of::<IUnknownVtbl>() == 3 * P);
     assert!(size_of::<AsyncOperationVtbl<u64>>() == 5 * P);
     assert!(size_of::<AsyncControlVtbl>() == 8 * P);

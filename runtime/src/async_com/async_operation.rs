@@ -1,91 +1,190 @@
-//! `AsyncOperation`: anybody's operation as a value of Rust's, which can be awaited.
+//! `AsyncOperation`: a client's pointer to an operation, our own or foreign.
+//!
+//! The client distrusts the object `[C17]`: what breaks the contract becomes
+//! `STATUS_DRIVER_INTERNAL_ERROR`.
 
-use core::{future::IntoFuture, time::Duration};
+use core::{future::IntoFuture, mem::MaybeUninit, time::Duration};
 
-use bytemuck::AnyBitPattern;
+use bytemuck::CheckedBitPattern;
 use ntcom_exec::NTSTATUS;
 
 use super::{
     AsyncValueType,
-    abi::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus},
+    abi::{AsyncControlRaw, AsyncOperationRaw, AsyncOperationVtbl},
     awaiting::OperationFuture,
     client::{BROKEN, checked_error},
-    owned::InterfacePtr,
+    status::{AsyncStatus, RawAsyncStatus},
 };
-use crate::{ComRc, Interface};
+use crate::{
+    ComRc,
+    com::{bits::checked_value, outcome::checked, write::fits_a_stack},
+};
 
-/// An operation, our own or foreign, that yields a `T`. It owns one reference.
+/// A client's pointer to an operation that yields a `T`. It owns one reference.
 ///
-/// Nothing that comes from the other side is believed unchecked `[C17]`: what breaks the contract is `STATUS_DRIVER_INTERNAL_ERROR`. Dropping
-/// it is not cancelling `[C9]`.
+/// This is what the spawning functions and the methods of declared interfaces return, and what
+/// [`ComRc::from_raw`] makes of a pointer. The operation may be our own or foreign: what breaks the
+/// contract is `STATUS_DRIVER_INTERNAL_ERROR` `[C17]`. Dropping the pointer does not cancel the
+/// operation `[C9]`.
 ///
-/// Awaiting it, or [`into_future`](IntoFuture::into_future), needs a `T` for which every bit pattern is a value; for others there is
-/// [`into_future_trusted`](Self::into_future_trusted). See [`OperationFuture`] for how it hears of the end.
+/// [`result`](ComRc::result), `await` and [`query`](ComRc::query) need a `T` of which the bytes can
+/// be checked: [`CheckedBitPattern`]. Numbers, `bool`, `char`, `NTSTATUS`, `GUID` and
+/// [`AsyncStatus`] are such types, and so are structs with a derive of this crate and fields of
+/// such types. Other types have [`result_trusted`](ComRc::result_trusted) and
+/// [`into_future_trusted`](ComRc::into_future_trusted). [`OperationFuture`] says how the future
+/// learns of the end.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// use ntcom::{AsyncOperation, NTSTATUS, spawn_async_operation};
 ///
 /// async fn twice(operation: AsyncOperation<u32>) -> Result<u32, NTSTATUS> {
 ///     Ok(operation.await? * 2)
 /// }
 ///
-/// let inner = AsyncOperation::from(spawn_async_operation(async { 21_u32 }));
-/// let outer = AsyncOperation::from(spawn_async_operation(async { twice(inner).await.unwrap_or(0) }));
+/// let inner = spawn_async_operation(async { 21_u32 });
+/// let outer = spawn_async_operation(async { twice(inner).await.unwrap_or(0) });
 /// outer.wait(None).unwrap();
 /// assert_eq!(outer.result(), Ok(42));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
-pub struct AsyncOperation<T: AsyncValueType>(ComRc<AsyncOperationRaw<T>>);
+pub type AsyncOperation<T> = ComRc<AsyncOperationRaw<T>>;
 
-impl<T: AsyncValueType> AsyncOperation<T> {
-    /// Takes over what a method returned.
+impl<T> AsyncOperationRaw<T> {
+    /// Calls the slot `get_status`. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// A method of a pointer, because a `&AsyncOperationRaw` may be used for its one field only,
+    /// and the object's slots use the whole object.
     ///
     /// # Errors
-    /// As for [`ComRc::from_raw`].
+    /// - The object's answer.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract: it has no such slot, or it
+    ///   writes an unknown status, or it answers with a success code other than `STATUS_SUCCESS`.
     ///
     /// # Safety
-    /// As for [`ComRc::from_raw`].
-    pub unsafe fn from_raw(raw: *mut AsyncOperationRaw<T>) -> Result<Self, NTSTATUS> {
-        // SAFETY: this function's contract.
-        unsafe { ComRc::from_raw(raw) }.map(Self)
+    /// `this` points to an operation, to which the caller holds a reference.
+    ///
+    /// ```
+    /// # use ntsim::{Config, Schedule, Simulation};
+    /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    /// # kernel.run_on(0, || {
+    /// use ntcom::{AsyncOperationRaw, AsyncStatus, NTSTATUS};
+    /// let operation = ntcom::spawn_async_operation_error::<u32>(NTSTATUS::CANCELLED);
+    /// // SAFETY: `operation` holds a reference.
+    /// let status = unsafe { AsyncOperationRaw::get_status(operation.as_ptr()) };
+    /// assert_eq!(status, Ok(AsyncStatus::Error));
+    /// # }).unwrap();
+    /// ```
+    pub unsafe fn get_status(this: *mut Self) -> Result<AsyncStatus, NTSTATUS> {
+        // SAFETY: `this` points to an operation, which the caller's reference keeps alive.
+        let get_status = unsafe { Self::table(this) }.and_then(|table| table.get_status).ok_or(BROKEN)?;
+        let mut status = RawAsyncStatus(-1);
+        // SAFETY: the caller's reference keeps the object alive; `status` is writable.
+        checked(unsafe { get_status(this.cast(), &raw mut status) })?;
+        status.try_into()
     }
 
-    /// The counted pointer.
-    #[must_use]
-    pub const fn as_com(&self) -> &ComRc<AsyncOperationRaw<T>> {
-        &self.0
-    }
-
-    /// The counted pointer, itself.
-    #[must_use]
-    pub fn into_com(self) -> ComRc<AsyncOperationRaw<T>> {
-        self.0
-    }
-
-    /// How far it is. IRQL: ≤ DISPATCH_LEVEL.
+    /// Calls the slot `get_result`. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// [`result`](ComRc::result) of the client also compares the answer with the status.
     ///
     /// # Errors
-    /// As for [`ComRc::status`](ComRc#method.status).
+    /// - `STATUS_PENDING`: there is no value yet. [`NTSTATUS::is_success`] is true for it.
+    /// - `STATUS_CANCELLED`, or the status with which the operation failed.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract: it has no such slot, or it
+    ///   answers with another success code, or it writes bytes that are not a `T`.
+    ///
+    /// # Safety
+    /// `this` points to an operation, to which the caller holds a reference.
+    pub unsafe fn get_result(this: *mut Self) -> Result<T, NTSTATUS>
+    where
+        T: CheckedBitPattern,
+    {
+        // SAFETY: `this` points to an operation, which the caller's reference keeps alive.
+        let (answer, value) = unsafe { Self::call_get_result(this) }?;
+        match answer {
+            NTSTATUS::SUCCESS => checked_value(&value).ok_or(BROKEN),
+            NTSTATUS::PENDING => Err(NTSTATUS::PENDING),
+            failure if !failure.is_success() => Err(failure),
+            _ => Err(BROKEN),
+        }
+    }
+
+    /// The answer of `get_result`, and the bytes that it wrote over zeros.
+    ///
+    /// # Safety
+    /// `this` points to an operation, to which the caller holds a reference.
+    unsafe fn call_get_result(this: *mut Self) -> Result<(NTSTATUS, MaybeUninit<T>), NTSTATUS> {
+        const { fits_a_stack::<T>() };
+        // SAFETY: `this` points to an operation, which the caller's reference keeps alive.
+        let get_result = unsafe { Self::table(this) }.and_then(|table| table.get_result).ok_or(BROKEN)?;
+        let mut value = MaybeUninit::<T>::zeroed();
+        // SAFETY: the caller's reference keeps the object alive; `value` is writable.
+        let answer = unsafe { get_result(this.cast(), value.as_mut_ptr()) };
+        Ok((answer, value))
+    }
+
+    /// # Safety
+    /// `this` points to an operation, to which the caller holds a reference for `'a`.
+    unsafe fn table<'a>(this: *mut Self) -> Option<&'a AsyncOperationVtbl<T>> {
+        // SAFETY: `this` points to an operation, which begins with its table's pointer.
+        let table = unsafe { (*this).vtbl };
+        // SAFETY: the pointer is null, or points to this interface's table.
+        unsafe { table.as_ref() }
+    }
+}
+
+impl<T> ComRc<AsyncOperationRaw<T>> {
+    /// Calls the slot `get_status`. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// # Errors
+    /// As for [`AsyncOperationRaw::get_status`].
+    pub fn get_status(&self) -> Result<AsyncStatus, NTSTATUS> {
+        // SAFETY: the pointer owns a reference.
+        unsafe { AsyncOperationRaw::get_status(self.as_ptr()) }
+    }
+
+    /// Calls the slot `get_result`. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// [`result`](Self::result) also compares the answer with the status.
+    ///
+    /// # Errors
+    /// As for [`AsyncOperationRaw::get_result`].
+    pub fn get_result(&self) -> Result<T, NTSTATUS>
+    where
+        T: CheckedBitPattern,
+    {
+        // SAFETY: the pointer owns a reference.
+        unsafe { AsyncOperationRaw::get_result(self.as_ptr()) }
+    }
+
+    /// The operation's status, as [`get_status`](Self::get_status). IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// # Errors
+    /// As for [`AsyncOperationRaw::get_status`].
     pub fn status(&self) -> Result<AsyncStatus, NTSTATUS> {
-        self.0.status()
+        self.get_status()
     }
 
-    /// The value, for types for which every bit pattern is one. IRQL: ≤ DISPATCH_LEVEL.
+    /// The value, if its bytes are a `T`. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// What a foreign producer wrote counts as initialised, whatever it was made from; our own
+    /// producers write no other bytes ([`AsyncValueType`]).
     ///
     /// # Errors
-    /// - `STATUS_PENDING`: there is none yet. The one error for which [`NTSTATUS::is_success`] is true.
-    /// - `STATUS_CANCELLED`, or why the operation failed.
-    /// - `STATUS_DRIVER_INTERNAL_ERROR`: it breaks the contract.
+    /// - `STATUS_PENDING`: there is no value yet. [`NTSTATUS::is_success`] is true for it.
+    /// - `STATUS_CANCELLED`, or the status with which the operation failed.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract: its answer contradicts its
+    ///   status, say, or it writes a `bool` of 2.
     pub fn result(&self) -> Result<T, NTSTATUS>
     where
-        T: AnyBitPattern,
+        T: CheckedBitPattern,
     {
-        self.0.result()
+        checked_value(&self.value()?).ok_or(BROKEN)
     }
 
     /// The value, for all other types. IRQL: ≤ DISPATCH_LEVEL.
@@ -94,27 +193,50 @@ impl<T: AsyncValueType> AsyncOperation<T> {
     /// As for [`result`](Self::result).
     ///
     /// # Safety
-    /// Whoever made this object is trusted to write a valid `T` when it answers `STATUS_SUCCESS`: for instance, it is our own.
+    /// The object writes a valid `T` when it answers `STATUS_SUCCESS`: it is our own, say.
     pub unsafe fn result_trusted(&self) -> Result<T, NTSTATUS> {
-        // SAFETY: this function's contract.
-        unsafe { self.0.result_trusted() }
+        let value = self.value()?;
+        // SAFETY: the caller vouches for the object, which has answered `STATUS_SUCCESS`.
+        Ok(unsafe { value.assume_init() })
     }
 
-    fn control(&self) -> Result<ComRc<AsyncControlRaw>, NTSTATUS> {
-        self.0.control()
+    fn value(&self) -> Result<MaybeUninit<T>, NTSTATUS> {
+        let before = self.get_status()?;
+        // SAFETY: the pointer owns a reference.
+        let (answer, value) = unsafe { AsyncOperationRaw::call_get_result(self.as_ptr()) }?;
+        match (before, answer) {
+            (AsyncStatus::Started | AsyncStatus::Completed, NTSTATUS::SUCCESS) => Ok(value),
+            (AsyncStatus::Started, NTSTATUS::PENDING) => Err(NTSTATUS::PENDING),
+            (AsyncStatus::Completed, _) => Err(BROKEN),
+            (_, failure) if !failure.is_success() => Err(failure),
+            _ => Err(BROKEN),
+        }
     }
 
-    /// Requests cancellation `[C10]`: it may complete all the same, and has ended when its status says so. IRQL: ≤ DISPATCH_LEVEL.
+    /// The operation's control interface. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
-    /// - `STATUS_NOINTERFACE`, or what else it answers for `IAsyncControl`: it cannot be cancelled.
-    /// - What it answers; `STATUS_DRIVER_INTERNAL_ERROR`: it breaks the contract.
+    /// As for [`ComRc::query`].
+    pub fn control(&self) -> Result<ComRc<AsyncControlRaw>, NTSTATUS> {
+        self.query()
+    }
+
+    /// Requests cancellation `[C10]`. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// The operation may complete all the same, and has ended when its status says so.
+    ///
+    /// # Errors
+    /// - `STATUS_NOINTERFACE`, or another answer of the object for `IAsyncControl`: the operation
+    ///   cannot be cancelled.
+    /// - The answer of `cancel`; `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract.
     pub fn cancel(&self) -> Result<(), NTSTATUS> {
         self.control()?.cancel()
     }
 
-    /// Why it failed: `STATUS_PENDING` while it has not ended, `STATUS_SUCCESS` if it completed `[C16]`. What it says is held against its
-    /// status. IRQL: ≤ DISPATCH_LEVEL.
+    /// The status with which the operation failed `[C16]`. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// It is `STATUS_PENDING` before the end, and `STATUS_SUCCESS` if the operation completed. The
+    /// answer is compared with the operation's status.
     ///
     /// # Errors
     /// As for [`cancel`](Self::cancel).
@@ -122,39 +244,42 @@ impl<T: AsyncValueType> AsyncOperation<T> {
         let control = self.control()?;
         let before = self.status()?;
         let error = control.error()?;
-        // It may have ended in between; what it says then is held against what it is by now.
+        // The operation may have ended in between: then its status now is what counts.
         let moved = before == AsyncStatus::Started && error != NTSTATUS::PENDING;
         let status = if moved { self.status()? } else { before };
         checked_error(status, error)
     }
 
-    /// Waits until it has ended `[C15]`. `limit`: how long at most; zero only looks; none, or what the kernel's clock cannot show (29,000
-    /// years), is for ever.
+    /// Waits until the operation has ended `[C15]`, or until `limit` has passed.
     ///
-    /// IRQL: PASSIVE_LEVEL; with a limit of zero ≤ DISPATCH_LEVEL. Never in the context that the operation needs to go on: in a task,
-    /// await it.
+    /// A limit of zero only looks. Without a limit, or with one that the kernel's clock cannot show
+    /// (29,000 years), it waits for ever.
+    ///
+    /// IRQL: PASSIVE_LEVEL; with a limit of zero ≤ DISPATCH_LEVEL. Never wait in the context that
+    /// the operation needs to go on: await the operation in a task.
     ///
     /// # Errors
-    /// - `STATUS_TIMEOUT`: the time is over. [`NTSTATUS::is_success`] is true for it.
-    /// - `STATUS_NOT_SUPPORTED`: this IRQL is no place to wait.
+    /// - `STATUS_TIMEOUT`: the limit has passed. [`NTSTATUS::is_success`] is true for it.
+    /// - `STATUS_NOT_SUPPORTED`: waiting is not allowed at this IRQL.
     /// - `STATUS_POSSIBLE_DEADLOCK`: the operation's own body calls this, with a limit that is not
-    ///   zero, or none.
-    /// - As for [`cancel`](Self::cancel); `STATUS_DRIVER_INTERNAL_ERROR`, too, if it has not ended when it says that it has.
+    ///   zero, or without one.
+    /// - As for [`cancel`](Self::cancel); `STATUS_DRIVER_INTERNAL_ERROR` also if the wait succeeds
+    ///   and the operation has not ended.
     ///
     /// ```
-    /// # #[cfg(feature = "async-com-kernel")] {
+    /// # #[cfg(feature = "sim")] {
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// use core::time::Duration;
-    /// use ntcom::{AsyncOperation, NTSTATUS};
+    /// use ntcom::NTSTATUS;
     ///
-    /// let operation = AsyncOperation::from(ntcom::spawn_async_operation(core::future::pending::<u8>()));
+    /// let operation = ntcom::spawn_async_operation(core::future::pending::<u8>());
     /// assert_eq!(operation.wait(Some(Duration::from_millis(20))), Err(NTSTATUS::TIMEOUT));
     /// operation.cancel().unwrap();
     /// assert_eq!(operation.wait(None), Ok(()));
     /// assert_eq!(operation.error(), Ok(NTSTATUS::CANCELLED));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # }
     /// ```
     pub fn wait(&self, limit: Option<Duration>) -> Result<(), NTSTATUS> {
@@ -162,98 +287,47 @@ impl<T: AsyncValueType> AsyncOperation<T> {
         if self.status()?.is_terminal() { Ok(()) } else { Err(BROKEN) }
     }
 
-    /// The future of the value, for types that are not [`AnyBitPattern`].
+    /// The future of the value, for types that are not [`CheckedBitPattern`].
     ///
     /// # Safety
     /// As for [`result_trusted`](Self::result_trusted).
     ///
     /// ```
-    /// # #[cfg(feature = "async-com-kernel")] {
+    /// # #[cfg(feature = "sim")] {
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
-    /// use ntcom::{AsyncOperation, spawn_async_operation};
+    /// # kernel.run_on(0, || {
+    /// type Callback = extern "C" fn(u32) -> u32;
+    /// extern "C" fn twice(n: u32) -> u32 { n * 2 }
     ///
-    /// let inner = AsyncOperation::from(spawn_async_operation(async { true }));
+    /// let inner = ntcom::spawn_async_operation(async { Some(twice as Callback) });
     /// // SAFETY: the operation is our own.
     /// let inner = unsafe { inner.into_future_trusted() };
-    /// let outer = spawn_async_operation(async { u8::from(inner.await == Ok(true)) });
-    /// assert_eq!(outer.result(), Ok(1));
-    /// # }))]).unwrap();
+    /// let outer = ntcom::spawn_async_operation(async {
+    ///     let callback = inner.await.ok().flatten();
+    ///     callback.map_or(0, |callback| callback(21))
+    /// });
+    /// assert_eq!(outer.result(), Ok(42));
+    /// # }).unwrap();
     /// # }
     /// ```
-    pub unsafe fn into_future_trusted(self) -> OperationFuture<T> {
-        OperationFuture::new(self.0, |operation| {
-            // SAFETY: the contract of the function that this is in.
+    pub unsafe fn into_future_trusted(self) -> OperationFuture<T>
+    where
+        T: AsyncValueType,
+    {
+        OperationFuture::new(self, |operation| {
+            // SAFETY: the caller of `into_future_trusted` vouches for the object.
             unsafe { operation.result_trusted() }
         })
     }
 }
 
-impl<T: AsyncValueType> From<ComRc<AsyncOperationRaw<T>>> for AsyncOperation<T> {
-    fn from(operation: ComRc<AsyncOperationRaw<T>>) -> Self {
-        Self(operation)
-    }
-}
-
-impl<T: AsyncValueType> Clone for AsyncOperation<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<T: AsyncValueType> core::fmt::Debug for AsyncOperation<T> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_tuple("AsyncOperation").field(&self.0).finish()
-    }
-}
-
-impl<T: AsyncValueType + AnyBitPattern> IntoFuture for AsyncOperation<T> {
-    type Output = Result<T, NTSTATUS>;
-    type IntoFuture = OperationFuture<T>;
-
-    fn into_future(self) -> OperationFuture<T> {
-        OperationFuture::new(self.0, ComRc::result)
-    }
-}
-
-/// What a method returned can be awaited as it is.
-impl<T: AsyncValueType + AnyBitPattern> IntoFuture for ComRc<AsyncOperationRaw<T>> {
+/// The future of the value.
+impl<T: AsyncValueType + CheckedBitPattern> IntoFuture for ComRc<AsyncOperationRaw<T>> {
     type Output = Result<T, NTSTATUS>;
     type IntoFuture = OperationFuture<T>;
 
     fn into_future(self) -> OperationFuture<T> {
         OperationFuture::new(self, ComRc::result)
-    }
-}
-
-impl<I: Interface + Send + Sync + 'static> AsyncOperation<InterfacePtr<I>> {
-    /// The interface that the operation has yielded: a reference of one's own, each time. IRQL: ≤ DISPATCH_LEVEL.
-    ///
-    /// # Errors
-    /// As for [`result`](Self::result), of which it is the like; `STATUS_DRIVER_INTERNAL_ERROR`, too, if what it hands out is null or without
-    /// the slots of IUnknown.
-    pub fn interface(&self) -> Result<ComRc<I>, NTSTATUS> {
-        self.0.interface()
-    }
-}
-
-/// It ends with the interface.
-impl<I: Interface + Send + Sync + 'static> IntoFuture for AsyncOperation<InterfacePtr<I>> {
-    type Output = Result<ComRc<I>, NTSTATUS>;
-    type IntoFuture = OperationFuture<InterfacePtr<I>, ComRc<I>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        OperationFuture::new(self.0, ComRc::interface)
-    }
-}
-
-/// It ends with the interface.
-impl<I: Interface + Send + Sync + 'static> IntoFuture for ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
-    type Output = Result<ComRc<I>, NTSTATUS>;
-    type IntoFuture = OperationFuture<InterfacePtr<I>, ComRc<I>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        OperationFuture::new(self, ComRc::interface)
     }
 }

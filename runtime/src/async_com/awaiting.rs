@@ -1,4 +1,4 @@
-//! Awaiting anybody's operation.
+//! The future of an operation, our own or foreign.
 
 use core::{
     ffi::c_void,
@@ -13,82 +13,89 @@ use pin_project_lite::pin_project;
 
 use super::{
     AsyncValueType,
-    abi::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus},
+    abi::{AsyncControlRaw, AsyncOperationRaw},
     client::BROKEN,
+    status::{AsyncStatus, RawAsyncStatus},
 };
 use crate::ComRc;
 
-/// How often an operation is looked at that tells nobody of its end, unless said otherwise.
+/// The interval at which an operation without a completion handler is polled.
 const PERIOD: Duration = Duration::from_millis(10);
-/// And how often at most: each look is a timer, which fires at a clock tick.
+/// The shortest interval: a timer fires at a clock tick.
 const SHORTEST: Duration = Duration::from_millis(1);
-/// How seldom at most: the clock cannot show every longer period.
+/// The longest interval: the clock cannot show every longer one.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// What the operation's end reaches us by.
+/// How the future learns of the operation's end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Way {
-    /// Nobody has asked yet.
+    /// The handler has not been set yet.
     Unknown,
-    /// It calls our handler.
+    /// The operation calls our handler.
     Told,
-    /// It has no handler for us: it is looked at, now and then.
+    /// The operation takes no handler of ours: the timer polls it.
     Looked,
 }
 
 pin_project! {
-    /// The future of an operation: of [`AsyncOperation`](super::AsyncOperation), and of what a method returned. It ends with an `R`: the value, or
-    /// the interface that the operation yields, with a reference of one's own.
+    /// The future of an [`AsyncOperation`](super::AsyncOperation).
     ///
-    /// The first poll of an operation that has not ended sets its completion handler `[C14]`. It is then polled again when that is called; the
-    /// waker of the last poll is the one that is woken. An operation without `IAsyncControl`, or whose one handler is somebody else's, is
-    /// looked at now and then instead, by a timer ([`look_every`](Self::look_every)): that is so, too, where a future of it has been awaited
-    /// before and been dropped, because its handler cannot be withdrawn.
+    /// It ends with an `R`: the value, or the interface that the operation yields, with a
+    /// reference.
     ///
-    /// It ends as soon as the operation has, and never allocates, but for the timer. Dropping it is not cancelling, unless
-    /// [`cancel_on_drop`](Self::cancel_on_drop) says so. A handler that is called after it has gone, or twice, or that was refused before, does
-    /// nothing; but the function is in this image, which must stay loaded until it has returned `[C14]`. A driver's Unload waits for the calls that are
-    /// owed, as it does for tasks and timers: `TaskTracker::drain` of the crate `ntcom-exec`.
+    /// The first poll of an operation that has not ended sets its completion handler `[C14]`. When
+    /// the operation calls the handler, the future wakes the waker of its last poll. An operation
+    /// without `IAsyncControl`, or with another client's handler, is polled by a timer instead
+    /// ([`look_every`](Self::look_every)). So is one of which an earlier future was awaited and
+    /// dropped, because its handler cannot be withdrawn.
+    ///
+    /// The future ends as soon as the operation has, and allocates nothing but the timer. Dropping
+    /// it does not cancel the operation, unless [`cancel_on_drop`](Self::cancel_on_drop) says so. A
+    /// handler that is called after the future is gone, or twice, or after it was refused, does
+    /// nothing. The handler's function is in this image, which must stay loaded until it has
+    /// returned `[C14]`: a driver's Unload waits for outstanding calls as it does for tasks and
+    /// timers, by `TaskTracker::drain` of the crate `ntcom-exec`.
     ///
     /// IRQL of polls and drop: ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
     /// Of the future:
-    /// - `STATUS_CANCELLED`, or why the operation failed.
-    /// - `STATUS_DRIVER_INTERNAL_ERROR`: it breaks the contract `[C17]`.
-    /// - What [`sleep`](https://docs.rs/ntcom-exec) says, where the timer cannot be set; `STATUS_DELETE_PENDING` on a tracker that is closed and has no unfinished task; `STATUS_NOT_SUPPORTED`
-    ///   without a kernel. The operation has not ended then.
+    /// - `STATUS_CANCELLED`, or the status with which the operation failed.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract `[C17]`.
+    /// - The error of [`sleep`](https://docs.rs/ntcom-exec), where the timer cannot be set;
+    ///   `STATUS_DELETE_PENDING` on a tracker that is closed and has no unfinished task;
+    ///   `STATUS_NOT_SUPPORTED` without a kernel. The operation has not ended then.
     ///
     /// ```
-    /// # #[cfg(feature = "async-com-kernel")] {
+    /// # #[cfg(feature = "sim")] {
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// use ntcom::{AsyncOperation, NTSTATUS, OperationFuture, spawn_async_operation};
     ///
-    /// let inner = AsyncOperation::from(spawn_async_operation(core::future::pending::<u8>()));
+    /// let inner = spawn_async_operation(core::future::pending::<u8>());
     /// let watched = inner.clone();
     /// let future: OperationFuture<u8> = inner.into_future().cancel_on_drop();
-    /// let outer = AsyncOperation::from(spawn_async_operation(async { future.await.unwrap_or(7) }));
+    /// let outer = spawn_async_operation(async { future.await.unwrap_or(7) });
     /// outer.cancel().unwrap(); // drops its body, and with it the future
     /// assert_eq!(watched.result(), Err(NTSTATUS::CANCELLED));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # }
     /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct OperationFuture<T: AsyncValueType, R = T> {
         operation: ComRc<AsyncOperationRaw<T>>,
-        // How the value is read.
+        // Reads the value.
         read: fn(&ComRc<AsyncOperationRaw<T>>) -> Result<R, NTSTATUS>,
         way: Way,
         #[pin]
         callback: Callback,
         pause: Option<PollInterval>,
         period: Duration,
-        // Looked at now and then, also where it has taken our handler.
+        // The timer polls the operation, even where it has taken our handler.
         watched: bool,
         cancels: bool,
-        // It has been seen to have ended.
+        // The future has seen the operation's end.
         over: bool,
         share: Share,
     }
@@ -96,7 +103,7 @@ pin_project! {
     impl<T: AsyncValueType, R> PinnedDrop for OperationFuture<T, R> {
         fn drop(this: Pin<&mut Self>) {
             if this.cancels && !this.over && let Ok(control) = this.operation.control() {
-                // Who cannot be cancelled goes on.
+                // An operation that cannot be cancelled goes on.
                 let _asked = control.cancel();
             }
         }
@@ -122,22 +129,25 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
         }
     }
 
-    /// Requests cancellation if it is dropped before it has ended.
+    /// Requests cancellation if the future is dropped before the operation has ended.
     pub const fn cancel_on_drop(mut self) -> Self {
         self.cancels = true;
         self
     }
 
-    /// How often an operation is looked at that does not tell its end: 10 ms unless this is called;
-    /// not more often than each millisecond, nor than the clock ticks, and not more seldom than
-    /// once in 24 hours.
+    /// Sets the interval at which the timer polls an operation that does not call a handler.
+    ///
+    /// Without this it is 10 ms. It is at least a millisecond, and a clock tick, and at most 24
+    /// hours.
     pub fn look_every(mut self, period: Duration) -> Self {
         self.period = period.clamp(SHORTEST, LONGEST);
         self
     }
 
-    /// Looks at it now and then in any case, so that it ends, too, where the provider forgets a handler that it has accepted. That costs
-    /// a timer.
+    /// Polls the operation by the timer in any case.
+    ///
+    /// Then the future also ends where the provider forgets a handler that it has accepted. That
+    /// costs a timer.
     pub const fn watched(mut self) -> Self {
         self.watched = true;
         self
@@ -161,12 +171,12 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
         refused
     }
 
-    /// Ready: the operation is to be looked at again; `true`: it has said that it has ended.
+    /// Waits for a reason to ask the operation again. `true`: its handler was called.
     fn poll_way(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<bool, NTSTATUS>> {
         if self.way == Way::Unknown {
             let way = self.as_mut().ask()?;
             *self.as_mut().project().way = way;
-            // It may have called the handler already, or have ended meanwhile.
+            // The operation may have called the handler already, or have ended meanwhile.
             return Poll::Ready(Ok(false));
         }
         let this = self.project();
@@ -193,7 +203,7 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
             if status != AsyncStatus::Started {
                 *self.as_mut().project().over = true;
                 return Poll::Ready(match (self.read)(&self.operation) {
-                    // It had ended [C6].
+                    // The operation had ended, and a terminal status is final [C6].
                     Err(NTSTATUS::PENDING) => Err(BROKEN),
                     result => result,
                 });
@@ -227,13 +237,16 @@ impl<T: AsyncValueType, R> core::fmt::Debug for OperationFuture<T, R> {
     }
 }
 
-/// The handler: its context is a ticket, which is good for one future, whoever calls, and when.
-unsafe extern "system" fn handler(ticket: *mut c_void, _status: AsyncStatus) {
-    // What status it was told says nothing: the operation is asked. A waker may be anybody's [C12].
+/// The completion handler. Its context is a ticket of one future: any caller may use it at any
+/// time.
+unsafe extern "system" fn handler(ticket: *mut c_void, _status: RawAsyncStatus) {
+    // The status that the caller passes does not count: the future asks the operation. The waker
+    // may be foreign code, which must not unwind into the caller [C12].
     no_unwind(|| complete_callback(ticket));
 }
 
 fn set_handler(control: &ComRc<AsyncControlRaw>, ticket: *mut c_void) -> Result<(), NTSTATUS> {
-    // SAFETY: the handler may be called with anything, by anybody, at ≤ DISPATCH_LEVEL, as often as they like.
+    // SAFETY: the handler accepts any context, from any caller at ≤ DISPATCH_LEVEL, any number of
+    // times.
     unsafe { control.set_completed(handler, ticket) }
 }

@@ -1,22 +1,19 @@
-//! Using operations: anybody's, so nothing that comes back is believed unchecked `[C17]`.
+//! The client of `IAsyncControl`: every answer of the object is checked `[C17]`.
 
-use core::{ffi::c_void, mem::MaybeUninit, time::Duration};
+use core::{ffi::c_void, time::Duration};
 
-use bytemuck::AnyBitPattern;
 use ntcom_exec::NTSTATUS;
 
-use super::abi::{
-    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, CompletedHandler,
+use super::{
+    abi::{AsyncControlRaw, AsyncControlVtbl, CompletedHandler},
+    status::AsyncStatus,
 };
-use crate::{
-    ComRc,
-    com::{outcome::checked, write::fits_a_stack},
-};
+use crate::{ComRc, com::outcome::checked};
 
-/// What a provider that breaks the contract becomes.
+/// The error where the provider breaks the contract.
 pub(super) const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
 
-/// What get_error wrote, for an operation in this state `[C16]`.
+/// The error that `get_error` wrote, if it fits the operation's status `[C16]`.
 pub(super) const fn checked_error(status: AsyncStatus, error: NTSTATUS) -> Result<NTSTATUS, NTSTATUS> {
     match (status, error) {
         (AsyncStatus::Started, NTSTATUS::PENDING) | (AsyncStatus::Completed, NTSTATUS::SUCCESS) => Ok(error),
@@ -25,118 +22,44 @@ pub(super) const fn checked_error(status: AsyncStatus, error: NTSTATUS) -> Resul
     }
 }
 
-/// A time from now on as the kernel takes it: negative, in units of 100 ns, rounded up; none where it cannot.
+/// A time from now on as the kernel takes it: negative, in units of 100 ns, rounded up. None: the
+/// kernel cannot show it.
 fn from_now(limit: Duration) -> Option<i64> {
     let units = limit.as_nanos().div_ceil(100);
     i64::try_from(units).ok().map(i64::wrapping_neg)
 }
 
-impl<T> ComRc<AsyncOperationRaw<T>> {
-    fn table(&self) -> Option<&AsyncOperationVtbl<T>> {
-        // SAFETY: the object lives while we have a reference.
-        let table = unsafe { (*self.as_ptr()).vtbl };
-        // SAFETY: null, or this interface's table.
-        unsafe { table.as_ref() }
-    }
-
-    /// How far the operation is.
-    ///
-    /// # Errors
-    /// What the object answered; `STATUS_DRIVER_INTERNAL_ERROR`: it breaks the contract (no such slot, an unknown status, a
-    /// success code other than `STATUS_SUCCESS`).
-    pub fn status(&self) -> Result<AsyncStatus, NTSTATUS> {
-        let get_status = self.table().and_then(|table| table.get_status).ok_or(BROKEN)?;
-        let mut status = AsyncStatus(-1);
-        // SAFETY: the object lives while we have a reference; `out` is ours.
-        checked(unsafe { get_status(self.as_ptr().cast(), &raw mut status) })?;
-        if status.is_known() { Ok(status) } else { Err(BROKEN) }
-    }
-
-    /// The value, for types for which every bit pattern is one. What a foreign producer wrote
-    /// counts as initialised, whatever it was made from; our own producers write no other bytes
-    /// ([`AsyncValueType`](crate::AsyncValueType)).
-    ///
-    /// # Errors
-    /// - `STATUS_PENDING`: there is none yet. The one error for which [`NTSTATUS::is_success`] is true.
-    /// - `STATUS_CANCELLED`, or why the operation failed.
-    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract.
-    pub fn result(&self) -> Result<T, NTSTATUS>
-    where
-        T: AnyBitPattern,
-    {
-        let value = self.value()?;
-        // SAFETY: the bytes were zeroed before the object wrote to them; what it wrote is
-        // initialised: one of ours writes so by `AsyncValueType::write_to`, and what comes from a
-        // foreign one counts as that. Every bit pattern is a `T`.
-        Ok(unsafe { value.assume_init() })
-    }
-
-    /// The value, for all other types.
-    ///
-    /// # Errors
-    /// As for [`result`](Self::result).
-    ///
-    /// # Safety
-    /// Whoever made this object is trusted to write a valid `T` when it answers `STATUS_SUCCESS`: for instance, it is our own.
-    pub unsafe fn result_trusted(&self) -> Result<T, NTSTATUS> {
-        let value = self.value()?;
-        // SAFETY: this function's contract.
-        Ok(unsafe { value.assume_init() })
-    }
-
-    fn value(&self) -> Result<MaybeUninit<T>, NTSTATUS> {
-        const { fits_a_stack::<T>() };
-        let before = self.status()?;
-        let get_result = self.table().and_then(|table| table.get_result).ok_or(BROKEN)?;
-        let mut value = MaybeUninit::<T>::zeroed();
-        // SAFETY: the object lives while we have a reference; `out` is ours.
-        let status = unsafe { get_result(self.as_ptr().cast(), value.as_mut_ptr()) };
-        match (before, status) {
-            (AsyncStatus::Started | AsyncStatus::Completed, NTSTATUS::SUCCESS) => Ok(value),
-            (AsyncStatus::Started, NTSTATUS::PENDING) => Err(NTSTATUS::PENDING),
-            (AsyncStatus::Completed, _) => Err(BROKEN),
-            (_, failure) if !failure.is_success() => Err(failure),
-            _ => Err(BROKEN),
-        }
-    }
-
-    /// The operation's control: to cancel it, or to hear of its end.
-    ///
-    /// # Errors
-    /// As for [`ComRc::query`].
-    pub fn control(&self) -> Result<ComRc<AsyncControlRaw>, NTSTATUS> {
-        self.query()
-    }
-}
-
 impl ComRc<AsyncControlRaw> {
     fn table(&self) -> Option<&AsyncControlVtbl> {
-        // SAFETY: the object lives while we have a reference.
+        // SAFETY: the pointer's reference keeps the object alive.
         let table = unsafe { (*self.as_ptr()).vtbl };
-        // SAFETY: null, or this interface's table.
+        // SAFETY: the pointer is null, or points to this interface's table.
         unsafe { table.as_ref() }
     }
 
     /// Requests cancellation `[C10]`.
     ///
     /// # Errors
-    /// What the object answered; `STATUS_DRIVER_INTERNAL_ERROR`: it breaks the contract.
+    /// The object's answer; `STATUS_DRIVER_INTERNAL_ERROR`: it breaks the contract.
     pub fn cancel(&self) -> Result<(), NTSTATUS> {
         let cancel = self.table().and_then(|table| table.cancel).ok_or(BROKEN)?;
-        // SAFETY: the object lives while we have a reference.
+        // SAFETY: the pointer's reference keeps the object alive.
         checked(unsafe { cancel(self.this()) })
     }
 
-    /// Why the operation failed: `STATUS_PENDING` while it has not ended, `STATUS_SUCCESS` if it completed `[C16]`. Whether that agrees with its
-    /// status only [`AsyncOperation::error`](super::AsyncOperation::error) can tell: this interface has no status.
+    /// The status with which the operation failed `[C16]`.
+    ///
+    /// It is `STATUS_PENDING` before the end, and `STATUS_SUCCESS` if the operation completed. This
+    /// interface has no status to compare it with: `error` of
+    /// [`AsyncOperation`](super::AsyncOperation) does that.
     ///
     /// # Errors
     /// As for [`cancel`](Self::cancel); another success code than these two breaks the contract.
     pub fn error(&self) -> Result<NTSTATUS, NTSTATUS> {
         let get_error = self.table().and_then(|table| table.get_error).ok_or(BROKEN)?;
-        // No answer of a provider that writes none.
+        // A status that no provider answers: it stays if the provider writes nothing.
         let mut error = NTSTATUS::TIMEOUT;
-        // SAFETY: the object lives while we have a reference; `out` is ours.
+        // SAFETY: the pointer's reference keeps the object alive; `out` is writable.
         checked(unsafe { get_error(self.this(), &raw mut error) })?;
         match error {
             NTSTATUS::PENDING | NTSTATUS::SUCCESS => Ok(error),
@@ -152,51 +75,60 @@ impl ComRc<AsyncControlRaw> {
     pub fn result_size(&self) -> Result<u32, NTSTATUS> {
         let get_result_size = self.table().and_then(|table| table.get_result_size).ok_or(BROKEN)?;
         let mut size = 0;
-        // SAFETY: the object lives while we have a reference; `out` is ours.
+        // SAFETY: the pointer's reference keeps the object alive; `out` is writable.
         checked(unsafe { get_result_size(self.this(), &raw mut size) })?;
         Ok(size)
     }
 
-    /// Waits until the operation has ended `[C15]`. `limit`: how long at most; zero only looks; none, or what the kernel's clock cannot show (29,000
-    /// years), is for ever.
+    /// Waits until the operation has ended `[C15]`, or until `limit` has passed.
     ///
-    /// IRQL: PASSIVE_LEVEL; with a limit of zero ≤ DISPATCH_LEVEL. Never in the context that the operation needs to go on.
+    /// A limit of zero only looks. Without a limit, or with one that the kernel's clock cannot show
+    /// (29,000 years), it waits for ever.
+    ///
+    /// IRQL: PASSIVE_LEVEL; with a limit of zero ≤ DISPATCH_LEVEL. Never wait in the context that
+    /// the operation needs to go on.
     ///
     /// # Errors
-    /// - `STATUS_TIMEOUT`: the time is over. [`NTSTATUS::is_success`] is true for it.
-    /// - `STATUS_NOT_SUPPORTED`: this IRQL is no place to wait.
+    /// - `STATUS_TIMEOUT`: the limit has passed. [`NTSTATUS::is_success`] is true for it.
+    /// - `STATUS_NOT_SUPPORTED`: waiting is not allowed at this IRQL.
     /// - `STATUS_POSSIBLE_DEADLOCK`: the operation's own body calls this, with a limit that is not
-    ///   zero, or none.
+    ///   zero, or without one.
     /// - As for [`cancel`](Self::cancel).
     pub fn wait(&self, limit: Option<Duration>) -> Result<(), NTSTATUS> {
         let wait = self.table().and_then(|table| table.wait).ok_or(BROKEN)?;
         let timeout = limit.and_then(from_now);
         let timeout = timeout.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
-        // SAFETY: the object lives while we have a reference; `timeout` is null or ours.
+        // SAFETY: the pointer's reference keeps the object alive; `timeout` is null or ours.
         match unsafe { wait(self.this(), timeout) } {
             NTSTATUS::TIMEOUT => Err(NTSTATUS::TIMEOUT),
             status => checked(status),
         }
     }
 
-    /// Has `handler` called with `context` when the operation has ended: at once, if it has `[C14]`. It cannot be withdrawn.
+    /// Sets the handler that the operation calls with `context` when it has ended `[C14]`.
+    ///
+    /// If the operation has ended already, it calls the handler at once. A handler cannot be
+    /// withdrawn.
     ///
     /// A handler that begins the next operation and sets its handler nests where that has ended
-    /// already: begin operations in a row from a loop that the handler gives a turn, as
+    /// already. Begin operations in a row from a loop that the handler gives a turn, as
     /// `docs/c-clients.md` shows, or await them.
     ///
     /// # Errors
-    /// `STATUS_INVALID_DEVICE_STATE`: there is a handler already. Else as for [`cancel`](Self::cancel).
+    /// `STATUS_INVALID_DEVICE_STATE`: there is a handler already. Else as for
+    /// [`cancel`](Self::cancel).
     ///
     /// # Safety
-    /// `handler` may be called with `context`, once, on any processor at ≤ DISPATCH_LEVEL, until it has returned.
+    /// `handler` may be called with `context`, once, on any processor at ≤ DISPATCH_LEVEL, and both
+    /// stay valid until it has returned.
     pub unsafe fn set_completed(
         &self,
         handler: CompletedHandler,
         context: *mut c_void,
     ) -> Result<(), NTSTATUS> {
         let set_completed = self.table().and_then(|table| table.set_completed).ok_or(BROKEN)?;
-        // SAFETY: the object lives while we have a reference; the rest is this function's contract.
+        // SAFETY: the pointer's reference keeps the object alive; the caller vouches for the
+        // handler.
         checked(unsafe { set_completed(self.this(), Some(handler), context) })
     }
 }

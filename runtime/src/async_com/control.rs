@@ -1,4 +1,4 @@
-//! `IAsyncControl` of our operations.
+//! The slots of `IAsyncControl` of our operations.
 
 use core::{ffi::c_void, mem::transmute};
 
@@ -9,7 +9,7 @@ use super::{
     operation::{CONTROL, Object, adjust, unknown_slots},
 };
 
-/// The table of an operation's second interface.
+/// The table of `IAsyncControl`, an operation's second interface.
 pub(super) const fn slots<O: Object>() -> AsyncControlVtbl {
     AsyncControlVtbl {
         base: unknown_slots::<O, CONTROL>(),
@@ -22,7 +22,7 @@ pub(super) const fn slots<O: Object>() -> AsyncControlVtbl {
 }
 
 unsafe extern "system" fn cancel<O: Object>(this: *mut c_void) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: `this` is this interface of an operation `O`, to which the client holds a reference.
     unsafe { adjust::<O, CONTROL>(this) }.cancel();
     NTSTATUS::SUCCESS
 }
@@ -31,7 +31,7 @@ unsafe extern "system" fn get_error<O: Object>(this: *mut c_void, out: *mut NTST
     if out.is_null() {
         return NTSTATUS::INVALID_PARAMETER;
     }
-    // SAFETY: a slot's contract.
+    // SAFETY: `this` is this interface of an operation `O`, to which the client holds a reference.
     let operation = unsafe { adjust::<O, CONTROL>(this) };
     // SAFETY: not null; a client's `out` is writable, and needs no alignment.
     unsafe { out.write_unaligned(operation.outcome()) };
@@ -44,13 +44,15 @@ unsafe extern "system" fn set_completed<O: Object>(
     context: *mut c_void,
 ) -> NTSTATUS {
     let Some(handler) = handler else { return NTSTATUS::INVALID_PARAMETER };
-    // SAFETY: the wire type of a status is transparent over `i32`, so the two function types have one ABI.
+    // SAFETY: `RawAsyncStatus` is transparent over `i32`, so the two function types have one ABI.
     let function = unsafe {
         transmute::<CompletedHandler, unsafe extern "system" fn(context: *mut c_void, status: i32)>(handler)
     };
-    // SAFETY: a slot's contract. The view is not used after the handler has run, which may release the last reference.
+    // SAFETY: `this` is this interface of an operation `O`, to which the client holds a reference.
+    // The view is not used after the handler has run, which may release the last reference.
     let task = unsafe { adjust::<O, CONTROL>(this) }.task();
-    // SAFETY: the client's reference; the client promises that the handler may be called so, once [C14].
+    // SAFETY: the client's reference keeps the block alive; the client promises that the handler
+    // may be called so, once [C14].
     match unsafe { task.set_completion(Completion { function, context }) } {
         Ok(()) => NTSTATUS::SUCCESS,
         Err(status) => status,
@@ -60,9 +62,10 @@ unsafe extern "system" fn set_completed<O: Object>(
 unsafe extern "system" fn wait<O: Object>(this: *mut c_void, timeout: *const i64) -> NTSTATUS {
     // SAFETY: a client's timeout is null or readable, and needs no alignment.
     let timeout = if timeout.is_null() { None } else { Some(unsafe { timeout.read_unaligned() }) };
-    // SAFETY: a slot's contract. The view is not used after the wait, during which the client's reference may go.
+    // SAFETY: `this` is this interface of an operation `O`, to which the client holds a reference.
+    // The view is not used after the wait, during which that reference may go.
     let task = unsafe { adjust::<O, CONTROL>(this) }.task();
-    // SAFETY: the client's reference.
+    // SAFETY: the client's reference keeps the block alive when the wait begins.
     unsafe { task.wait(timeout) }
 }
 

@@ -1,5 +1,7 @@
-//! The operation that is there when there is no memory for one `[C11]`: constant, one for each `T`, both interfaces. It counts
-//! nothing, so its identity is shared.
+//! The operation that a spawn returns when there is no memory for one `[C11]`.
+//!
+//! It is a constant, one for each `T`, with both interfaces. It counts no references, so all
+//! clients share its identity.
 
 use core::{ffi::c_void, marker::PhantomData};
 
@@ -7,11 +9,9 @@ use ntcom_exec::NTSTATUS;
 
 use super::{
     AsyncValueType,
-    abi::{
-        AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus,
-        CompletedHandler,
-    },
+    abi::{AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, CompletedHandler},
     operation::{CONTROL, Head, interface_offset},
+    status::{AsyncStatus, RawAsyncStatus},
 };
 use crate::com::{GUID, IUnknownVtbl, statics::one_reference, unknown::answer_query, write::fits_a_stack};
 
@@ -63,13 +63,13 @@ unsafe extern "system" fn query_interface<const OFFSET: usize>(
     out: *mut *mut c_void,
 ) -> NTSTATUS {
     let interface = |iid| Some(this.wrapping_byte_sub(OFFSET).wrapping_byte_add(interface_offset(iid)?));
-    // SAFETY: a slot's contract.
+    // SAFETY: a client's `iid` is null or readable, and its `out` null or writable [C1].
     unsafe { answer_query(iid, out, interface) }
 }
 
-unsafe extern "system" fn get_status(_this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
-    // SAFETY: a slot's contract.
-    unsafe { write(out, AsyncStatus::Error) }
+unsafe extern "system" fn get_status(_this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
+    // SAFETY: a client's `out` is null or writable [C4].
+    unsafe { write(out, AsyncStatus::Error.into()) }
 }
 
 unsafe extern "system" fn get_result<T>(_this: *mut c_void, out: *mut T) -> NTSTATUS {
@@ -86,7 +86,7 @@ unsafe extern "system" fn cancel(_this: *mut c_void) -> NTSTATUS {
 }
 
 unsafe extern "system" fn get_error(_this: *mut c_void, out: *mut NTSTATUS) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client's `out` is null or writable [C16].
     unsafe { write(out, STATUS) }
 }
 
@@ -96,8 +96,9 @@ unsafe extern "system" fn set_completed(
     context: *mut c_void,
 ) -> NTSTATUS {
     let Some(handler) = handler else { return NTSTATUS::INVALID_PARAMETER };
-    // SAFETY: the client promises that the handler may be called so; here every one is accepted, and run at once.
-    unsafe { handler(context, AsyncStatus::Error) };
+    // SAFETY: the client promises that the handler may be called so [C14]. This operation accepts
+    // every handler, and calls it at once.
+    unsafe { handler(context, AsyncStatus::Error.into()) };
     NTSTATUS::SUCCESS
 }
 
@@ -107,7 +108,7 @@ unsafe extern "system" fn wait(_this: *mut c_void, _timeout: *const i64) -> NTST
 
 unsafe extern "system" fn get_result_size<T>(_this: *mut c_void, size: *mut u32) -> NTSTATUS {
     match u32::try_from(size_of::<T>()) {
-        // SAFETY: a slot's contract.
+        // SAFETY: a client's `size` is null or writable [C16].
         Ok(value) => unsafe { write(size, value) },
         Err(_) => NTSTATUS::NOT_SUPPORTED,
     }

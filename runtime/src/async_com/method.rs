@@ -1,4 +1,4 @@
-//! Async methods of declared interfaces: from a slot's `this` and a recipe to an operation.
+//! Async methods of declared interfaces: a slot's `this` and a recipe become an operation.
 //!
 //! # Why one pointer type for all objects
 //!
@@ -32,7 +32,7 @@ use crate::{
 };
 
 #[doc(hidden)]
-/// The object whose method is being called, its type forgotten.
+/// The object of which a method is called, without its type.
 #[derive(Clone, Copy)]
 pub struct Object<'a> {
     /// Its core.
@@ -43,18 +43,20 @@ pub struct Object<'a> {
 }
 
 impl Object<'_> {
-    /// One more reference, if it is of this type.
+    /// A new reference to the object, if it has this type.
     pub(super) fn downcast<T: Send + Sync + 'static>(self) -> Option<This<T>> {
         if self.type_id != TypeId::of::<T>() {
             return None;
         }
-        // SAFETY: of this type, and the caller has a reference, by `spawn_opaque`, which alone makes these.
+        // SAFETY: the object has this type, and the caller of `spawn_opaque`, which makes every
+        // `Object`, holds a reference.
         Some(unsafe { This::from_core(self.core.cast()) })
     }
 }
 
-/// A body, and the object that it is a method of: the body is dropped first, and then the reference `[C19]`, which is the aggregate's where the
-/// object is a part of one.
+/// A body, and a reference to the object of its method, or to that object's aggregate.
+///
+/// The body is dropped first, and then the reference `[C19]`.
 #[repr(C)]
 struct Guarded<B, T: Send + Sync + 'static> {
     body: B,
@@ -74,19 +76,19 @@ impl<B: TaskBody, T: Send + Sync + 'static> TaskBody for Guarded<B, T> {
     }
 
     fn poll_body(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<B::Value, NTSTATUS>> {
-        // SAFETY: `body` is pinned with the whole, and never moved out of it.
+        // SAFETY: `body` is pinned with the struct, and nothing moves it out.
         unsafe { self.map_unchecked_mut(|guarded| &mut guarded.body) }.poll_body(context)
     }
 }
 
 #[doc(hidden)]
-/// The bodies that a future can be.
+/// A body made of a future `F`.
 ///
 /// # Safety
-/// Transparent over `F`: a place for one is a place for the other.
+/// It is transparent over `F`: a place for one is a place for the other.
 pub unsafe trait Wraps<F>: TaskBody<Value: AsyncValueType> {}
 
-// SAFETY: transparent, by their declarations.
+// SAFETY: transparent over `F`, by its declaration.
 unsafe impl<F> Wraps<F> for Infallible<F>
 where
     F: Future + Send + 'static,
@@ -94,17 +96,17 @@ where
 {
 }
 
-// SAFETY: as above.
+// SAFETY: transparent over `F`, by its declaration.
 unsafe impl<T: AsyncValueType, F> Wraps<F> for Fallible<F> where
     F: Future<Output = Result<T, NTSTATUS>> + Send + 'static
 {
 }
 
 #[doc(hidden)]
-/// Spawns the operation of a method whose future has a name.
+/// Spawns the operation of a method that returns an `InitBoxTrait`.
 ///
 /// # Safety
-/// `this` is the interface at place `P` of an object of type `T`, and the caller has a reference.
+/// `this` is the interface at place `P` of an object of type `T`, and the caller holds a reference.
 pub unsafe fn spawn_named<T, P, F, A, B, R>(this: *mut c_void, recipe: R) -> *mut AsyncOperationRaw<B::Value>
 where
     T: Send + Sync + 'static,
@@ -115,15 +117,15 @@ where
 {
     let placement = recipe.placement();
     let (allocator, init) = no_unwind(|| recipe.into_parts());
-    // SAFETY: this function's contract.
+    // SAFETY: `this` is the interface at `P` of a `T`, to which the caller holds a reference.
     unsafe { spawn::<T, P, F, A, B, _>(this, placement, allocator, init) }
 }
 
 #[doc(hidden)]
-/// Spawns the operation of a method whose future has no name.
+/// Spawns the operation of a method that returns an `AsyncBody`.
 ///
 /// # Safety
-/// As for [`spawn_named`].
+/// `this` is the interface at place `P` of an object of type `T`, and the caller holds a reference.
 pub unsafe fn spawn_opaque<T, P, O, A, B, R>(this: *mut c_void, recipe: R) -> *mut AsyncOperationRaw<B::Value>
 where
     T: Send + Sync + 'static,
@@ -133,19 +135,21 @@ where
     B: Wraps<R::Body>,
 {
     let object = Object {
-        // SAFETY: this function's contract.
+        // SAFETY: `this` is the interface at `P` of a `T`.
         core: unsafe { place::core::<T, P>(this) }.cast(),
         type_id: TypeId::of::<T>(),
         _borrow: PhantomData,
     };
     let placement = recipe.placement();
     let (allocator, init) = no_unwind(|| recipe.into_parts_for(object));
-    // SAFETY: this function's contract.
+    // SAFETY: `this` is the interface at `P` of a `T`, to which the caller holds a reference.
     unsafe { spawn::<T, P, R::Body, A, B, _>(this, placement, allocator, init) }
 }
 
+/// Spawns the operation of a method.
+///
 /// # Safety
-/// As for [`spawn_named`].
+/// `this` is the interface at place `P` of an object of type `T`, and the caller holds a reference.
 unsafe fn spawn<T, P, F, A, B, L>(
     this: *mut c_void,
     placement: L,
@@ -160,22 +164,24 @@ where
     L: Placement,
 {
     let init = |place| {
-        // SAFETY: the place for the body, which is not null.
+        // SAFETY: the place for the body, in a new block, is not null.
         let place = unsafe { NonNull::new_unchecked(place) };
         let body = field::<_, F>(place, offset_of!(Guarded<B, T>, body));
-        // SAFETY: the place for `B`, which is transparent over `F`; it stays there until the executor drops it.
+        // SAFETY: the place for `B`, which is transparent over `F`; the body stays there until the
+        // executor drops it.
         no_unwind(|| unsafe { init.init(body) })?;
-        // SAFETY: this function's contract.
+        // SAFETY: `this` is the interface at `P` of a `T`, to which the caller holds a reference.
         let object = unsafe { place::this::<T, P>(this) };
-        // SAFETY: the place for it.
+        // SAFETY: the place for the reference, in a new block.
         unsafe { field(place, offset_of!(Guarded<B, T>, _object)).write(object) };
         Ok(())
     };
-    // SAFETY: both fields are written before Ok is returned.
+    // SAFETY: `init` writes both fields before it returns Ok.
     unsafe { OperationTask::<Guarded<B, T>, A, _>::spawn_raw(placement, allocator, init) }
 }
 
+/// The place of the field at this offset.
 fn field<S, F>(place: NonNull<S>, offset: usize) -> NonNull<F> {
-    // SAFETY: `offset` is a field's.
+    // SAFETY: the callers pass the offset of a field of `S`.
     unsafe { place.byte_add(offset) }.cast()
 }

@@ -1,16 +1,18 @@
 //! Async COM: operations, their control, how to make them and how to use them.
 //!
-//! | file | what | rules |
+//! | file | what it holds | rules |
 //! |---|---|---|
-//! | `abi` | vtables, wire types, IIDs | the contract's layout table |
+//! | `abi` | vtables, interface pointers, IIDs | the contract's layout table |
+//! | `status` | the status of an operation | C6, C17 |
 //! | `operation` | our operation: one block, two interfaces | C1–C9, C13 |
 //! | `control` | `IAsyncControl` of our operation | C10, C14–C16 |
-//! | `immortal` | the operation there is no memory for | C11 |
-//! | `spawn` | making operations | C11, C21 |
-//! | `recipe`, `method` | async methods of declared interfaces: what they return, and what becomes of it | C11, C19, C20 |
+//! | `immortal` | the operation for a spawn without memory | C11 |
+//! | `spawn`, `placed` | spawning operations, and their executor | C11, C21 |
+//! | `recipe`, `method` | async methods of declared interfaces: their recipes, and the operations made of them | C11, C19, C20 |
 //! | `owned` | operations that yield an interface | C5 |
-//! | `client` | using anybody's operations, slot by slot | C17 |
-//! | `async_operation`, `awaiting` | the same as a value, and as a future | C14, C17 |
+//! | `async_operation` | the client's pointer to an operation | C17 |
+//! | `client` | the client's pointer to an operation's control | C17 |
+//! | `awaiting` | the future of an operation | C14, C17 |
 
 mod abi;
 mod async_operation;
@@ -24,18 +26,17 @@ pub(crate) mod owned;
 mod placed;
 mod recipe;
 mod spawn;
+mod status;
 
 pub use crate::com::value::AsyncValueType;
-pub use abi::{
-    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, CompletedHandler,
-};
+pub use abi::{AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, CompletedHandler};
 pub use async_operation::AsyncOperation;
 pub use awaiting::OperationFuture;
 pub use operation::AsyncOperationTask;
 pub use owned::InterfacePtr;
 pub use recipe::{AsyncBody, InitBox, InitBoxTrait};
 pub use spawn::{
-    spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
-    spawn_async_operation_error_raw, spawn_async_operation_on, spawn_async_operation_raw,
-    spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
+    SpawnOperation, spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
+    spawn_async_operation_error_raw, spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
 };
+pub use status::{AsyncStatus, RawAsyncStatus};

@@ -1,62 +1,53 @@
-//! Our operation: one block with two interfaces. Thunks are thin: they check pointers and call the safe methods of
-//! [`Operation`], which is a client's view of the task behind `this`.
+//! Our operation: one block with two interfaces.
+//!
+//! The slots are thin: they check pointers and call the safe methods of [`Operation`], which is a
+//! client's view of the task behind `this`.
 
 use core::{ffi::c_void, future::Future, marker::PhantomData, mem::offset_of, ptr::NonNull};
 
 use ntcom_exec::{
-    Allocator, CancelHandle, GlobalAllocator, Infallible, NTSTATUS, OnDpcs, Placement, Port, Status, Task,
-    TaskBody, TaskPtr, no_unwind,
+    Allocator, CancelHandle, GlobalAllocator, Infallible, NTSTATUS, OnDpcs, Port, Status, Task, TaskBody,
+    TaskPtr,
 };
 
 use super::{
     AsyncValueType,
-    abi::{AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus},
+    abi::{AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl},
     immortal,
     placed::Placed,
+    status::{AsyncStatus, RawAsyncStatus},
 };
-use crate::{
-    Init,
-    com::{
-        GUID, IUnknownRaw, IUnknownVtbl, Interface,
-        unknown::{answer_query, visible_count},
-        write::fits_a_stack,
-    },
+use crate::com::{
+    GUID, IUnknownRaw, IUnknownVtbl, Interface,
+    unknown::{answer_query, visible_count},
+    write::fits_a_stack,
 };
 
-/// What stands at the beginning of every operation's block: its interfaces.
+/// The head of every operation's block: its interfaces.
 #[repr(C)]
 pub(super) struct Head<T> {
     pub(super) operation: AsyncOperationRaw<T>,
     pub(super) control: AsyncControlRaw,
 }
 
-/// Where `this` of the second interface stands in the block.
+/// The offset of the second interface in the block.
 pub(super) const CONTROL: usize = offset_of!(Head<u64>, control);
 
 type Block<B, A, X> = Task<Head<<B as TaskBody>::Value>, B, A, X>;
 
-/// What runs an operation of which nothing is said.
-type Executor = <OnDpcs as Placed>::Executor;
-
-/// The operation that runs a body `F` for a value `T`, in one block from `A`: interfaces, state, executor's storage, and the
-/// body, whose place the value takes.
+/// The operation that runs a future `F` for a value `T`, in one block from `A`.
 ///
-/// It is only ever behind an interface pointer; this type names its instantiations.
+/// The block holds the interfaces, the state, the executor's storage and the body; the value takes
+/// the body's place. Clients have interface pointers to it, so this type only names the
+/// instantiation: [`SpawnOperation`](super::SpawnOperation) and the spawning functions make it.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
 /// use core::future::Ready;
-/// use ntcom::{AsyncOperationTask, ComRc, GlobalAllocator, pin_init};
+/// use ntcom::{AsyncOperationTask, GlobalAllocator};
 ///
-/// let raw = AsyncOperationTask::<u8, Ready<u8>>::spawn_raw(GlobalAllocator, pin_init!(core::future::ready(5)));
-/// // SAFETY: the pointer owns a reference.
-/// let operation = unsafe { ComRc::from_raw(raw) }.unwrap();
-/// assert_eq!(operation.result(), Ok(5));
-/// # }))]).unwrap();
-/// # }
+/// /// The operation of `spawn_async_operation(core::future::ready(5_u8))`.
+/// type Ended = AsyncOperationTask<u8, Ready<u8>, GlobalAllocator>;
+/// # let _ = size_of::<Ended>();
 /// ```
 pub struct AsyncOperationTask<T, F, A = GlobalAllocator>(PhantomData<(T, F, A)>);
 
@@ -66,51 +57,14 @@ where
     F: Future<Output = T> + Send + 'static,
     A: Allocator + Send + 'static,
 {
-    /// Spawns an operation whose block comes from `allocator` and whose body `init` builds in place. The result is never null `[C11]`
-    /// and owns one reference; it may be terminal already. See [`spawn_async_operation_raw`](super::spawn_async_operation_raw).
-    ///
-    /// Where `init` fails its status is the operation's. IRQL: ≤ DISPATCH_LEVEL.
-    pub fn spawn_raw(allocator: A, init: impl Init<F, NTSTATUS>) -> *mut AsyncOperationRaw<T> {
-        Self::spawn_raw_on(OnDpcs, allocator, init)
-    }
-
-    /// As [`spawn_raw`](Self::spawn_raw), where `placement` says; what it refuses is the operation's error.
-    pub fn spawn_raw_on(
-        placement: impl Placement,
-        allocator: A,
-        init: impl Init<F, NTSTATUS>,
-    ) -> *mut AsyncOperationRaw<T> {
-        // SAFETY: `in_place` is.
-        unsafe { OperationTask::<Infallible<F>, A, _>::spawn_raw(placement, allocator, in_place(init)) }
-    }
-
-    /// As [`spawn_raw`](Self::spawn_raw), with a handle that cancels.
-    pub fn spawn_raw_cancellable(
-        allocator: A,
-        init: impl Init<F, NTSTATUS>,
-    ) -> (*mut AsyncOperationRaw<T>, CancelHandle) {
-        // SAFETY: `in_place` is.
-        unsafe { OperationTask::<Infallible<F>, A>::spawn_raw_cancellable(allocator, in_place(init)) }
-    }
-
     /// An operation that failed before it began. IRQL: ≤ DISPATCH_LEVEL.
-    pub fn failed_raw(allocator: A, status: NTSTATUS) -> *mut AsyncOperationRaw<T> {
-        OperationTask::<Infallible<F>, A>::failed_raw(allocator, status)
+    pub(super) fn failed_raw(allocator: A, status: NTSTATUS) -> *mut AsyncOperationRaw<T> {
+        OperationTask::<Infallible<F>, A, <OnDpcs as Placed>::Executor>::failed_raw(allocator, status)
     }
 }
 
-/// What an initialiser of a future does to the place for its body, which is transparent over it.
-fn in_place<F>(init: impl Init<F, NTSTATUS>) -> impl FnOnce(*mut Infallible<F>) -> Result<(), NTSTATUS> {
-    move |place| {
-        // SAFETY: the place for the body, in a new block.
-        let place = unsafe { NonNull::new_unchecked(place) };
-        // SAFETY: as above; the body stays there until the executor drops it.
-        no_unwind(|| unsafe { init.init(place.cast()) })
-    }
-}
-
-/// The operation that runs a body, whatever its kind.
-pub(super) struct OperationTask<B, A, X = Executor>(PhantomData<(B, A, X)>);
+/// The operation that runs a body of any kind.
+pub(super) struct OperationTask<B, A, X>(PhantomData<(B, A, X)>);
 
 impl<B, A, X> OperationTask<B, A, X>
 where
@@ -134,10 +88,10 @@ where
         control: AsyncControlRaw { vtbl: Self::CONTROL },
     };
 
-    /// See [`AsyncOperationTask::spawn_raw`].
+    /// Spawns an operation with one reference, which is the caller's. Never null.
     ///
     /// # Safety
-    /// Where `init` returns Ok it has written a `B` to the place that it was given; likewise below.
+    /// Where `init` returns Ok it has written a `B` to the place that it was given.
     pub(super) unsafe fn spawn_raw(
         placement: impl Placed<Executor = X>,
         allocator: A,
@@ -147,18 +101,25 @@ where
             Ok(executor) => executor,
             Err(refused) => return Self::failed_raw(allocator, refused),
         };
-        // SAFETY: this function's contract.
+        // SAFETY: `init` writes a `B` where it returns Ok, as the caller promises.
         unsafe { Self::spawn(executor, allocator, 1, init) }.map_or_else(immortal::raw, |(raw, _)| raw)
     }
 
+    /// Spawns an operation as [`spawn_raw`](Self::spawn_raw), with a handle that cancels it.
+    ///
     /// # Safety
-    /// As for `spawn_raw`.
-    unsafe fn spawn_raw_cancellable(
+    /// Where `init` returns Ok it has written a `B` to the place that it was given.
+    pub(super) unsafe fn spawn_raw_cancellable(
+        placement: impl Placed<Executor = X>,
         allocator: A,
         init: impl FnOnce(*mut B) -> Result<(), NTSTATUS>,
     ) -> (*mut AsyncOperationRaw<B::Value>, CancelHandle) {
-        // SAFETY: this function's contract.
-        match unsafe { Self::spawn(X::new(), allocator, 2, init) } {
+        let executor = match placement.executor() {
+            Ok(executor) => executor,
+            Err(refused) => return (Self::failed_raw(allocator, refused), CancelHandle::inert()),
+        };
+        // SAFETY: `init` writes a `B` where it returns Ok, as the caller promises.
+        match unsafe { Self::spawn(executor, allocator, 2, init) } {
             // SAFETY: the second of the two references that were asked for.
             Some((raw, task)) => (raw, unsafe { CancelHandle::from_reference(task) }),
             None => (immortal::raw(), CancelHandle::inert()),
@@ -170,17 +131,17 @@ where
             .map_or_else(|_| immortal::raw(), |block| block.as_ptr().cast())
     }
 
-    /// None: there is no memory for the block.
+    /// Spawns an operation with this many references. None: there is no memory for the block.
     ///
     /// # Safety
-    /// As for `spawn_raw`.
+    /// Where `init` returns Ok it has written a `B` to the place that it was given.
     unsafe fn spawn(
         executor: X,
         allocator: A,
         references: u32,
         init: impl FnOnce(*mut B) -> Result<(), NTSTATUS>,
     ) -> Option<(*mut AsyncOperationRaw<B::Value>, TaskPtr)> {
-        // SAFETY: this function's contract.
+        // SAFETY: `init` writes a `B` where it returns Ok, as the caller promises.
         let spawned =
             unsafe { Block::<B, A, X>::spawn_on(executor, Self::HEAD, allocator, references, init) }.ok()?;
         // SAFETY: the references that were asked for keep the block.
@@ -191,7 +152,8 @@ where
     /// The operation behind a client's pointer.
     ///
     /// # Safety
-    /// `this` is the first interface of an operation of this type, and the caller has a reference while the result is used.
+    /// `this` is the first interface of an operation of this type, and the caller holds a reference
+    /// while it uses the result.
     unsafe fn from_this<'a>(this: *mut c_void) -> Operation<'a> {
         // SAFETY: interface pointers are not null.
         let block = unsafe { NonNull::new_unchecked(this) }.cast::<Block<B, A, X>>();
@@ -200,14 +162,14 @@ where
         Operation { block: block.cast(), task, _borrow: PhantomData }
     }
 
-    unsafe extern "system" fn get_status(this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
+    unsafe extern "system" fn get_status(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
         if out.is_null() {
             return NTSTATUS::INVALID_PARAMETER;
         }
-        // SAFETY: a slot's contract.
+        // SAFETY: `this` is this interface, to which the client holds a reference.
         let operation = unsafe { Self::from_this(this) };
         // SAFETY: not null; a client's `out` is writable, and needs no alignment.
-        unsafe { out.write_unaligned(operation.status().into()) };
+        unsafe { out.write_unaligned(AsyncStatus::from(operation.status()).into()) };
         NTSTATUS::SUCCESS
     }
 
@@ -215,12 +177,12 @@ where
         if out.is_null() {
             return NTSTATUS::INVALID_PARAMETER;
         }
-        // SAFETY: a slot's contract.
+        // SAFETY: `this` is this interface, to which the client holds a reference.
         let operation = unsafe { Self::from_this(this) };
         let status = operation.outcome();
         if status == NTSTATUS::SUCCESS {
-            // SAFETY: the block of `this`, Completed, which has been seen; `out` is not null, and a
-            // client's is writable.
+            // SAFETY: the block of `this`, of which Completed has been seen; `out` is not null, and
+            // a client's is writable.
             unsafe { Self::hand_out(operation.block.cast(), out.cast()) };
         } else {
             // SAFETY: not null; a client's `out` is writable, and needs no alignment.
@@ -236,27 +198,30 @@ where
     /// The caller has a reference and has seen Completed; `out` is writable for a value.
     unsafe fn hand_out(block: NonNull<Block<B, A, X>>, out: *mut u8) {
         if B::OWNS {
-            // SAFETY: this function's contract.
+            // SAFETY: the caller holds a reference and has seen Completed.
             let value = unsafe { Block::<B, A, X>::value(block) };
             B::share(&value);
-            // SAFETY: this function's contract.
+            // SAFETY: the caller's `out` is writable for a value.
             unsafe { value.write_to(out) };
         } else {
             let write = |value: &B::Value| {
-                // SAFETY: this function's contract.
+                // SAFETY: the caller's `out` is writable for a value.
                 unsafe { value.write_to(out) };
             };
-            // SAFETY: this function's contract. The value is written from where it lies, without a
-            // copy on the stack.
+            // SAFETY: the caller holds a reference and has seen Completed. The value is written
+            // from where it lies, without a copy on the stack.
             unsafe { Block::<B, A, X>::with_value(block, write) };
         }
     }
 }
 
-/// What the slots that do not know the value's type need of an operation.
+/// An operation, as the slots see it that do not depend on the value's type.
 pub(super) trait Object {
+    /// The operation behind a client's pointer.
+    ///
     /// # Safety
-    /// `this` is the first interface of an operation of this type, and the caller has a reference while the result is used.
+    /// `this` is the first interface of an operation of this type, and the caller holds a reference
+    /// while it uses the result.
     unsafe fn operation<'a>(this: *mut c_void) -> Operation<'a>;
     /// The size of the value in bytes, if it fits the interface.
     const VALUE_SIZE: Option<u32>;
@@ -272,39 +237,39 @@ where
         if size_of::<B::Value>() <= u32::MAX as usize { Some(size_of::<B::Value>() as u32) } else { None };
 
     unsafe fn operation<'a>(this: *mut c_void) -> Operation<'a> {
-        // SAFETY: this function's contract.
+        // SAFETY: `this` is the first interface, to which the caller holds a reference.
         unsafe { Self::from_this(this) }
     }
 }
 
-/// A client's view of an operation: everything that does not need the types of value and body.
+/// A client's view of an operation, without the types of value and body.
 #[derive(Clone, Copy)]
 pub(super) struct Operation<'a> {
     /// The block, which is the first interface.
     block: NonNull<c_void>,
     task: TaskPtr,
-    /// A client's reference.
+    /// Stands for the client's reference.
     _borrow: PhantomData<&'a ()>,
 }
 
 impl Operation<'_> {
     pub(super) fn status(self) -> Status {
-        // SAFETY: the client's reference.
+        // SAFETY: the client's reference keeps the block alive.
         unsafe { self.task.status() }
     }
 
-    /// What get_result answers: `STATUS_PENDING`, `STATUS_SUCCESS`, or the stored status.
+    /// The answer of `get_result`: `STATUS_PENDING`, `STATUS_SUCCESS`, or the stored status.
     pub(super) fn outcome(self) -> NTSTATUS {
         match self.status() {
             Status::Started => NTSTATUS::PENDING,
             Status::Completed => NTSTATUS::SUCCESS,
-            // SAFETY: the client's reference; the end has been seen.
+            // SAFETY: the client's reference keeps the block alive; the end has been seen.
             Status::Canceled | Status::Error => unsafe { self.task.stored_status() },
         }
     }
 
     pub(super) fn cancel(self) {
-        // SAFETY: the client's reference.
+        // SAFETY: the client's reference keeps the block alive.
         unsafe { self.task.cancel() }
     }
 
@@ -316,17 +281,17 @@ impl Operation<'_> {
     fn query(self, iid: GUID) -> Option<*mut c_void> {
         let offset = interface_offset(iid)?;
         self.add_ref();
-        // SAFETY: inside the block's head.
+        // SAFETY: the offset lies within the block's head.
         Some(unsafe { self.block.byte_add(offset) }.as_ptr())
     }
 
     fn add_ref(self) -> u32 {
-        // SAFETY: the client's reference.
+        // SAFETY: the client's reference keeps the block alive.
         visible_count(unsafe { self.task.add_reference() })
     }
 }
 
-/// Where an operation's interfaces stand. IUnknown is always the first one `[C2]`.
+/// The offset of an interface in the block. IUnknown is always the first interface `[C2]`.
 pub(super) fn interface_offset(iid: GUID) -> Option<usize> {
     match iid {
         IUnknownRaw::IID | <AsyncOperationRaw<()>>::IID => Some(0),
@@ -344,14 +309,15 @@ pub(super) const fn unknown_slots<O: Object, const OFFSET: usize>() -> IUnknownV
     }
 }
 
-/// The operation whose interface at this offset `this` is.
+/// The operation of which `this` is the interface at this offset.
 ///
 /// # Safety
-/// As it says; the caller has a reference while the result is used.
+/// `this` is that interface of an operation `O`, and the caller holds a reference while it uses the
+/// result.
 pub(super) unsafe fn adjust<'a, O: Object, const OFFSET: usize>(this: *mut c_void) -> Operation<'a> {
     // SAFETY: the interface stands at this offset of the block.
     let first = unsafe { this.byte_sub(OFFSET) };
-    // SAFETY: this function's contract.
+    // SAFETY: `first` is the first interface, to which the caller holds a reference.
     unsafe { O::operation(first) }
 }
 
@@ -360,20 +326,21 @@ unsafe extern "system" fn query_interface<O: Object, const OFFSET: usize>(
     iid: *const GUID,
     out: *mut *mut c_void,
 ) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: `this` is the interface at this offset, to which the client holds a reference.
     let operation = unsafe { adjust::<O, OFFSET>(this) };
-    // SAFETY: a slot's contract.
+    // SAFETY: a client's `iid` is null or readable, and its `out` null or writable [C1].
     unsafe { answer_query(iid, out, |iid| operation.query(iid)) }
 }
 
 unsafe extern "system" fn add_ref<O: Object, const OFFSET: usize>(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract.
+    // SAFETY: `this` is the interface at this offset, to which the client holds a reference.
     unsafe { adjust::<O, OFFSET>(this) }.add_ref()
 }
 
 unsafe extern "system" fn release<O: Object, const OFFSET: usize>(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract. The view is not used once its reference is given up.
+    // SAFETY: `this` is the interface at this offset, to which the client holds a reference. The
+    // view is not used once that reference is given up.
     let task = unsafe { adjust::<O, OFFSET>(this) }.task();
-    // SAFETY: the client's reference, which is gone afterwards.
+    // SAFETY: the client gives up its reference.
     visible_count(unsafe { task.release() })
 }

@@ -1,14 +1,15 @@
-//! Operations that yield an interface: the operation owns a reference, and hands out one more each time.
+//! Operations that yield an interface: the operation owns a reference, and hands out one more each
+//! time.
 
 use core::{
-    future::Future,
+    future::{Future, IntoFuture},
     pin::Pin,
     task::{Context, Poll},
 };
 
 use ntcom_exec::{NTSTATUS, TaskBody};
 
-use super::{abi::AsyncOperationRaw, client::BROKEN, method::Wraps};
+use super::{abi::AsyncOperationRaw, awaiting::OperationFuture, client::BROKEN, method::Wraps};
 use crate::{
     ComRc, Interface,
     com::{value::values, write::whole},
@@ -16,8 +17,9 @@ use crate::{
 
 /// The value of an operation that yields an interface, as it crosses: a pointer, `I *`.
 ///
-/// get_result hands it out with a reference, each time, which is the client's; the operation's own reference is released with its block, at the IRQL of
-/// whoever releases the operation last, ≤ DISPATCH_LEVEL: a client, a handle, or a waker. In Rust: [`ComRc::interface`].
+/// Each call of `get_result` hands the pointer out with a reference, which is the client's. The
+/// last reference to the operation (a client's, a handle's or a waker's) releases the operation's
+/// own reference with its block, at ≤ DISPATCH_LEVEL. In Rust: [`ComRc::interface`].
 ///
 /// ```
 /// use ntcom::{AsyncOperationRaw, ComRc, IUnknownRaw, InterfacePtr, NTSTATUS};
@@ -46,9 +48,9 @@ impl<I> Clone for InterfacePtr<I> {
 
 impl<I> Copy for InterfacePtr<I> {}
 
-// SAFETY: what is behind it may be used on any processor.
+// SAFETY: the interface may be used on any processor, by the bounds.
 unsafe impl<I: Send + Sync> Send for InterfacePtr<I> {}
-// SAFETY: as above.
+// SAFETY: the interface may be used on any processor, by the bounds.
 unsafe impl<I: Send + Sync> Sync for InterfacePtr<I> {}
 
 whole! { @[I] InterfacePtr<I> }
@@ -60,7 +62,7 @@ values! { @[I: Send + Sync + 'static] InterfacePtr<I> }
 pub struct Owned<F>(F);
 
 #[doc(hidden)]
-/// The body of a future that ends with an interface, or with the reason why there is none. Transparent over it.
+/// The body of a future that ends with an interface, or with an error. Transparent over it.
 #[repr(transparent)]
 pub struct FallibleOwned<F>(F);
 
@@ -82,7 +84,7 @@ where
     const OWNS: bool = true;
 
     fn poll_body(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Self::Value, NTSTATUS>> {
-        // SAFETY: it does.
+        // SAFETY: the closure gives the only field.
         let future = unsafe { project(self, |body| &mut body.0) };
         future.poll(context).map(|interface| Ok(InterfacePtr(interface.into_raw())))
     }
@@ -105,7 +107,7 @@ where
     const OWNS: bool = true;
 
     fn poll_body(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Self::Value, NTSTATUS>> {
-        // SAFETY: it does.
+        // SAFETY: the closure gives the only field.
         let future = unsafe { project(self, |body| &mut body.0) };
         future.poll(context).map_ok(|interface| InterfacePtr(interface.into_raw()))
     }
@@ -119,9 +121,10 @@ where
     }
 }
 
-/// The operation's own reference, for as long as the value is in its block.
+/// The operation's own reference, which it holds as long as the value is in its block.
 fn own<I: Interface>(value: InterfacePtr<I>) -> Option<ComRc<I>> {
-    // SAFETY: from `into_raw`, in `poll_body`: an object with a reference, which is given back below or given up for good.
+    // SAFETY: `poll_body` made the pointer by `into_raw`, with a reference; the callers keep that
+    // reference, or give it up for good.
     unsafe { ComRc::from_raw(value.0) }.ok()
 }
 
@@ -135,7 +138,7 @@ fn discard<I: Interface>(value: InterfacePtr<I>) {
     drop(own(value));
 }
 
-// SAFETY: transparent.
+// SAFETY: transparent over `F`, by its declaration.
 unsafe impl<I, F> Wraps<F> for Owned<F>
 where
     I: Interface + Send + Sync + 'static,
@@ -143,7 +146,7 @@ where
 {
 }
 
-// SAFETY: as above.
+// SAFETY: transparent over `F`, by its declaration.
 unsafe impl<I, F> Wraps<F> for FallibleOwned<F>
 where
     I: Interface + Send + Sync + 'static,
@@ -152,16 +155,16 @@ where
 }
 
 impl<I: Interface> ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
-    /// The interface that the operation has yielded: a reference of one's own, each time. IRQL: ≤ DISPATCH_LEVEL.
+    /// The interface that the operation has yielded, with a new reference. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
-    /// - `STATUS_PENDING`: there is none yet. The one error for which [`NTSTATUS::is_success`] is true.
-    /// - `STATUS_CANCELLED`, or why the operation failed.
-    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract, or what it hands out is null or without the slots of IUnknown. A reference that
-    ///   comes with that is lost.
+    /// - `STATUS_PENDING`: there is no interface yet. [`NTSTATUS::is_success`] is true for it.
+    /// - `STATUS_CANCELLED`, or the status with which the operation failed.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract, or its pointer is null or
+    ///   without the slots of IUnknown. A reference that comes with that pointer is lost.
     ///
     /// ```
-    /// # #[cfg(feature = "async-com-kernel")] {
+    /// # #[cfg(feature = "sim")] {
     /// use ntcom::{
     ///     AsyncBody, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS, declare_com_interface, pin_init,
     /// };
@@ -196,7 +199,7 @@ impl<I: Interface> ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
     ///     }
     /// }
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// let channels = ComObject::<_, IChannelsRaw>::new(Channels).unwrap();
     /// let channel = channels.open(3).unwrap().interface().unwrap();
     /// assert_eq!(channel.number(), Ok(3));
@@ -208,13 +211,23 @@ impl<I: Interface> ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
     /// }
     /// let task = ntcom::spawn_async_operation(async move { number(channels).await.unwrap_or(0) });
     /// assert_eq!(task.result(), Ok(4));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # }
     /// ```
     pub fn interface(&self) -> Result<ComRc<I>, NTSTATUS> {
-        // SAFETY: any pattern of bits is a pointer.
+        // SAFETY: any bytes are a pointer.
         let pointer = unsafe { self.result_trusted() }?;
-        // SAFETY: null, or what the operation handed out with a reference.
+        // SAFETY: the pointer is null, or the operation handed it out with a reference.
         unsafe { ComRc::from_raw(pointer.0) }.map_err(|_| BROKEN)
+    }
+}
+
+/// The future of the interface.
+impl<I: Interface + Send + Sync + 'static> IntoFuture for ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
+    type Output = Result<ComRc<I>, NTSTATUS>;
+    type IntoFuture = OperationFuture<InterfacePtr<I>, ComRc<I>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        OperationFuture::new(self, ComRc::interface)
     }
 }

@@ -1,10 +1,11 @@
-//! Which executor an operation gets: its placement's, or in a build without one that which refuses `[C21]`.
+//! The executor of an operation: its placement's, or one that refuses it in a build without a
+//! kernel `[C21]`.
 
 use ntcom_exec::{NTSTATUS, Placement, Port};
 
-/// A placement, as this build sees it.
+/// A placement, in this build.
 pub(super) trait Placed: Placement {
-    /// What runs the operation.
+    /// The executor's part of the operation's block.
     type Executor: Port;
 
     /// # Errors
@@ -12,7 +13,7 @@ pub(super) trait Placed: Placement {
     fn executor(self) -> Result<Self::Executor, NTSTATUS>;
 }
 
-#[cfg(feature = "async-com-kernel")]
+#[cfg(any(feature = "async-com-kernel", feature = "sim"))]
 impl<P: Placement> Placed for P {
     type Executor = P::Port;
 
@@ -21,7 +22,7 @@ impl<P: Placement> Placed for P {
     }
 }
 
-#[cfg(not(feature = "async-com-kernel"))]
+#[cfg(not(any(feature = "async-com-kernel", feature = "sim")))]
 impl<P: Placement> Placed for P {
     type Executor = ntcom_exec::NoExecutor;
 

@@ -1,4 +1,5 @@
-//! What an implementation of an async method returns: a recipe for a body, and where its block is to come from.
+//! Recipes: an implementation of an async method returns an initialiser for the body, and an
+//! allocator for its block.
 //!
 //! # Why a recipe
 //!
@@ -17,8 +18,10 @@ use ntcom_exec::{Allocator, NTSTATUS, OnDpcs, Placement};
 use super::method::Object;
 use crate::{Init, This, alloc::InitWith};
 
-/// A recipe for a body `F`: an allocator `A` for the operation's block, and an initialiser that builds the body in it, or fails with
-/// an `E`. What `async fn` methods return.
+/// A recipe for a body `F`, which implementations of `async fn` methods return.
+///
+/// It has an allocator `A` for the operation's block, and an initialiser that builds the body in
+/// the block, or fails with an `E`.
 ///
 /// ```
 /// use ntcom::{GlobalAllocator, InitBox, InitBoxTrait, NTSTATUS, pin_init};
@@ -37,17 +40,19 @@ pub trait InitBoxTrait<F, A: Allocator, E>: Sized {
     /// The initialiser.
     type Init: Init<F, E>;
 
-    /// Takes the recipe apart.
+    /// Takes the recipe apart: the allocator and the initialiser.
     fn into_parts(self) -> (A, Self::Init);
 
-    /// Where the operation runs: on DPCs, unless the recipe says otherwise ([`InitBox::on`]).
+    /// The operation's placement: on DPCs, unless the recipe says otherwise ([`InitBox::on`]).
     fn placement(&self) -> impl Placement + use<Self, F, A, E> {
         OnDpcs
     }
 }
 
-/// A recipe for a body whose type has no name, such as that of an `async` block, with an output `T`: what `#[opaque] async fn`
-/// methods return.
+/// A recipe for a body without a name, which implementations of `#[opaque] async fn` methods
+/// return.
+///
+/// The future of an `async` block, say, has no name. `T` is its output.
 ///
 /// ```
 /// use ntcom::{AsyncBody, GlobalAllocator, InitBox, NTSTATUS, pin_init};
@@ -67,17 +72,20 @@ pub trait AsyncBody<T, A: Allocator, E>: Sized {
     /// The initialiser.
     type Init: Init<Self::Body, E>;
 
-    /// Takes the recipe apart, for a method of this object.
+    /// Takes the recipe apart for a method of this object: the allocator and the initialiser.
     #[doc(hidden)]
     fn into_parts_for(self, object: Object<'_>) -> (A, Self::Init);
 
-    /// Where the operation runs: on DPCs, unless the recipe says otherwise ([`InitBox::on`]).
+    /// The operation's placement: on DPCs, unless the recipe says otherwise ([`InitBox::on`]).
     fn placement(&self) -> impl Placement + use<Self, T, A, E> {
         OnDpcs
     }
 }
 
-/// The recipe: not a box, but what is needed to make one. There is one allocation, the operation's block, and the body is built in it.
+/// The recipe for the body of an operation.
+///
+/// It holds an allocator and an initialiser, and allocates nothing: the body is built in the
+/// operation's block, the one allocation.
 ///
 /// ```
 /// use ntcom::{GlobalAllocator, InitBox, pin_init};
@@ -95,7 +103,7 @@ pub struct InitBox<F, A, E, I, L = OnDpcs> {
 }
 
 impl<F, A: Allocator, E, I: Init<F, E>> InitBox<F, A, E, I> {
-    /// A recipe: `init` is followed once the block from `allocator` is there.
+    /// A recipe for a body that `init` builds in a block from `allocator`.
     pub fn new(allocator: A, init: I) -> Self {
         Self { allocator, init, placement: OnDpcs, _body: PhantomData }
     }
@@ -106,11 +114,12 @@ where
     O: Send + Sync + 'static,
     G: FnOnce(This<O>) -> F,
 {
-    /// A recipe for a body that reaches its own object: `make` gets a counted pointer to it. The way to do that.
+    /// A recipe for a body that uses its own object: `make` receives a counted pointer to it.
     ///
-    /// The pointer is one more reference (the operation itself holds one while the body lives, and that costs nothing extra); in a part of an aggregate
-    /// both are the aggregate's, so the body may use the outer object, too. `O` is the type
-    /// that implements the method, `Self`; for another type the operation ends in state Error with `STATUS_DRIVER_INTERNAL_ERROR`.
+    /// The pointer is one more reference than the one that the operation itself holds while the
+    /// body lives. In a part of an aggregate both are the aggregate's, so the body may use the
+    /// outer object, too. `O` is the type that implements the method, `Self`; for another type the
+    /// operation ends in state Error with `STATUS_DRIVER_INTERNAL_ERROR`.
     ///
     /// ```
     /// use core::sync::atomic::{AtomicU32, Ordering};
@@ -139,12 +148,12 @@ where
     ///         })
     ///     }
     /// }
-    /// # #[cfg(feature = "async-com-kernel")] {
+    /// # #[cfg(feature = "sim")] {
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// let counter = ComObject::<_, ICounterRaw>::new(Counter(AtomicU32::new(40))).unwrap();
     /// assert_eq!(counter.add(2).unwrap().result(), Ok(42));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # }
     /// ```
     pub fn with_this(allocator: A, make: G) -> Self {
@@ -158,8 +167,11 @@ where
 }
 
 impl<F, A, E, I, L> InitBox<F, A, E, I, L> {
-    /// The operation runs there: `DpcOptions` for an importance, a processor, a budget; `OnWorkItems` for PASSIVE_LEVEL; `Migrating` for bodies that
-    /// go to PASSIVE_LEVEL for a while. What the placement refuses is the operation's error.
+    /// Sets where the operation runs.
+    ///
+    /// `DpcOptions` has an importance, a processor and a budget; `OnWorkItems` is PASSIVE_LEVEL;
+    /// `Migrating` is for bodies that go to PASSIVE_LEVEL for a while. The status with which a
+    /// placement refuses is the operation's.
     ///
     /// ```
     /// use ntcom::{AsyncBody, GlobalAllocator, InitBox, NTSTATUS, pin_init};
@@ -184,18 +196,18 @@ pub struct WithThis<O, G> {
 }
 
 #[doc(hidden)]
-/// The same, with its object.
+/// The initialiser of [`InitBox::with_this`], with its object.
 pub struct MadeWithThis<O, G> {
     make: G,
     this: Option<This<O>>,
 }
 
-// SAFETY: the body is written before Ok is returned, and not otherwise.
+// SAFETY: `init` writes the body before it returns Ok.
 unsafe impl<O, F, G: FnOnce(This<O>) -> F> Init<F, NTSTATUS> for MadeWithThis<O, G> {
     unsafe fn init(self, place: core::ptr::NonNull<F>) -> Result<(), NTSTATUS> {
-        // None: the recipe names another type than its object's.
+        // None: the recipe names another type than that of its object.
         let this = self.this.ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR)?;
-        // SAFETY: this function's contract.
+        // SAFETY: the caller's place has room for the body.
         unsafe { place.write((self.make)(this)) };
         Ok(())
     }

@@ -1,79 +1,183 @@
-//! Making operations. None of these functions can fail: what goes wrong is the operation's `[C11]`.
+//! Spawning operations. Spawning always returns an operation: a failure is the operation's `[C11]`.
 //!
-//! All of them may be called at ≤ DISPATCH_LEVEL. Unless it is placed elsewhere, the body is polled and dropped at DISPATCH_LEVEL, in a DPC, and must touch no
-//! pageable memory; below DISPATCH_LEVEL its first poll is over before the spawn returns. A body that cannot be started is
-//! dropped before the spawn returns, at the caller's IRQL.
+//! Every function here may be called at ≤ DISPATCH_LEVEL. Unless the operation is placed elsewhere,
+//! the executor polls and drops the body at DISPATCH_LEVEL, in a DPC, and the body must touch no
+//! pageable memory; below DISPATCH_LEVEL its first poll is over before the spawn returns. A body
+//! that cannot be started is dropped before the spawn returns, at the caller's IRQL.
 
 use core::{
     future::{Future, Pending},
     ptr::NonNull,
 };
 
-use ntcom_exec::{CancelHandle, GlobalAllocator, NTSTATUS, Placement};
+use ntcom_exec::{Allocator, CancelHandle, Infallible, NTSTATUS, Placement, TaskBuilder, no_unwind};
 
-use super::{AsyncValueType, abi::AsyncOperationRaw, operation::AsyncOperationTask};
+use super::{
+    AsyncValueType,
+    abi::AsyncOperationRaw,
+    async_operation::AsyncOperation,
+    operation::{AsyncOperationTask, OperationTask},
+};
 use crate::{ComRc, Init};
 
-/// A body that is there already. Its own initialiser, because it goes into its place without a detour through a `Result`.
+/// Spawns operations with a [`TaskBuilder`]: with a placement, an allocator, or a body that is
+/// built in its block.
+///
+/// The body is an initialiser, as in a recipe ([`InitBox`](super::InitBox)): write
+/// `pin_init!(future)`. Where the initialiser fails, its status is the operation's, and so is the
+/// status with which a placement refuses. The helpers, such as
+/// [`spawn_async_operation`], are for operations without options.
+///
+/// ```
+/// # #[cfg(feature = "sim")] {
+/// # use std::ptr::null_mut;
+/// # use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run_on(0, || {
+/// # let (driver, mut device) = (ntsim::driver_object(), null_mut());
+/// # // SAFETY: the arguments are valid.
+/// # unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
+/// use ntcom::{SpawnOperation as _, TaskBuilder, pin_init};
+/// use ntcom_exec::{OnWorkItems, PoolAllocator};
+///
+/// // SAFETY: the driver's device, which is deleted below.
+/// let placement = unsafe { OnWorkItems::of(device) };
+/// let operation = TaskBuilder::new()
+///     .on(placement)
+///     .allocator(PoolAllocator::with_tag(*b"Smpl"))
+///     .spawn_operation(pin_init!(async { u32::from(ntsim::irql()) }));
+/// operation.wait(None).unwrap();
+/// assert_eq!(operation.result(), Ok(0), "PASSIVE_LEVEL");
+/// # // SAFETY: not deleted yet.
+/// # unsafe { ddi::IoDeleteDevice(device) };
+/// # }).unwrap();
+/// # }
+/// ```
+pub trait SpawnOperation: Sized {
+    /// Spawns an operation: `init` builds the body in its block. IRQL: ≤ DISPATCH_LEVEL.
+    fn spawn_operation<F>(self, init: impl Init<F, NTSTATUS>) -> AsyncOperation<F::Output>
+    where
+        F: Future<Output: AsyncValueType> + Send + 'static;
+
+    /// Spawns an operation, with a handle that cancels it. Dropping the handle does not.
+    fn spawn_operation_cancellable<F>(
+        self,
+        init: impl Init<F, NTSTATUS>,
+    ) -> (AsyncOperation<F::Output>, CancelHandle)
+    where
+        F: Future<Output: AsyncValueType> + Send + 'static;
+
+    /// Makes an operation that failed before it began, as [`spawn_async_operation_error`].
+    fn fail_operation<T: AsyncValueType>(self, status: NTSTATUS) -> AsyncOperation<T>;
+}
+
+impl<P: Placement, A: Allocator + Send + 'static> SpawnOperation for TaskBuilder<P, A> {
+    fn spawn_operation<F>(self, init: impl Init<F, NTSTATUS>) -> AsyncOperation<F::Output>
+    where
+        F: Future<Output: AsyncValueType> + Send + 'static,
+    {
+        let (placement, allocator) = self.into_parts();
+        // SAFETY: `in_place` writes the body where it returns Ok.
+        own(unsafe { OperationTask::<Infallible<F>, A, _>::spawn_raw(placement, allocator, in_place(init)) })
+    }
+
+    fn spawn_operation_cancellable<F>(
+        self,
+        init: impl Init<F, NTSTATUS>,
+    ) -> (AsyncOperation<F::Output>, CancelHandle)
+    where
+        F: Future<Output: AsyncValueType> + Send + 'static,
+    {
+        let (placement, allocator) = self.into_parts();
+        let init = in_place(init);
+        // SAFETY: `in_place` writes the body where it returns Ok.
+        let (raw, handle) = unsafe {
+            OperationTask::<Infallible<F>, A, _>::spawn_raw_cancellable(placement, allocator, init)
+        };
+        (own(raw), handle)
+    }
+
+    fn fail_operation<T: AsyncValueType>(self, status: NTSTATUS) -> AsyncOperation<T> {
+        let (_, allocator) = self.into_parts();
+        own(AsyncOperationTask::<T, Pending<T>, A>::failed_raw(allocator, status))
+    }
+}
+
+/// The initialiser of a body that is transparent over the future that `init` builds.
+fn in_place<F>(init: impl Init<F, NTSTATUS>) -> impl FnOnce(*mut Infallible<F>) -> Result<(), NTSTATUS> {
+    move |place| {
+        // SAFETY: the place for the body, in a new block, is not null.
+        let place = unsafe { NonNull::new_unchecked(place) };
+        // SAFETY: the place has room for the body, which stays there until the executor drops it.
+        no_unwind(|| unsafe { init.init(place.cast()) })
+    }
+}
+
+/// The initialiser of a body that exists already. It writes the body without a detour through a
+/// `Result`.
 struct ByValue<F>(F);
 
 // SAFETY: the body is written.
 unsafe impl<F> Init<F, NTSTATUS> for ByValue<F> {
     unsafe fn init(self, place: NonNull<F>) -> Result<(), NTSTATUS> {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller's place has room for the body.
         unsafe { place.write(self.0) };
         Ok(())
     }
 }
 
+/// The client's pointer to a new operation.
+///
 /// # Panics
-/// Never: an operation of ours is complete.
-fn own<T: AsyncValueType>(raw: *mut AsyncOperationRaw<T>) -> ComRc<AsyncOperationRaw<T>> {
-    // SAFETY: an operation of ours with one reference.
+/// Never: the tables of our operations are complete.
+fn own<T: AsyncValueType>(raw: *mut AsyncOperationRaw<T>) -> AsyncOperation<T> {
+    // SAFETY: `raw` is a new operation of ours, with one reference.
     match unsafe { ComRc::from_raw(raw) } {
         Ok(operation) => operation,
         Err(_) => ntcom_exec::fail_fast_corrupt_interface(),
     }
 }
 
-/// Spawns an operation with memory from [`GlobalAllocator`].
+/// Spawns an operation with memory from [`GlobalAllocator`](ntcom_exec::GlobalAllocator).
 ///
-/// If it cannot run it is in state Error: `STATUS_INSUFFICIENT_RESOURCES` (no memory), `STATUS_DELETE_PENDING` (the driver is going
-/// away), `STATUS_NOT_SUPPORTED` (no executor in this build).
+/// An operation that cannot run is in state Error: `STATUS_INSUFFICIENT_RESOURCES` (there is no
+/// memory), `STATUS_DELETE_PENDING` (the driver unloads), `STATUS_NOT_SUPPORTED` (the build has no
+/// executor).
 ///
 /// The body passes over the caller's stack, of which a thread has 24 KiB in all. A large body is
-/// built in its block instead:
-/// [`AsyncOperationTask::spawn_raw`](super::AsyncOperationTask::spawn_raw) takes an initialiser.
+/// built in its block instead: [`SpawnOperation`] takes an initialiser.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let operation = ntcom::spawn_async_operation(async { 5_u8 });
 /// assert_eq!(operation.result(), Ok(5));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
-pub fn spawn_async_operation<T, F>(body: F) -> ComRc<AsyncOperationRaw<T>>
+pub fn spawn_async_operation<T, F>(body: F) -> AsyncOperation<T>
 where
     T: AsyncValueType,
     F: Future<Output = T> + Send + 'static,
 {
-    own(spawn_async_operation_raw(body))
+    TaskBuilder::new().spawn_operation(ByValue(body))
 }
 
-/// As [`spawn_async_operation`], for handing the pointer, with its reference, to a client. Never null.
+/// Spawns an operation, and returns the pointer, with its reference, for a client. Never null.
+///
+/// Otherwise as [`spawn_async_operation`].
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let raw = ntcom::spawn_async_operation_raw(async { 5_u8 });
 /// # // SAFETY: the pointer owns a reference.
 /// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
 pub fn spawn_async_operation_raw<T, F>(body: F) -> *mut AsyncOperationRaw<T>
@@ -81,98 +185,48 @@ where
     T: AsyncValueType,
     F: Future<Output = T> + Send + 'static,
 {
-    AsyncOperationTask::spawn_raw(GlobalAllocator, ByValue(body))
+    spawn_async_operation(body).into_raw()
 }
 
-/// As [`spawn_async_operation`], where `placement` says: `DpcOptions` of `ntcom-exec` for an importance, a processor, a budget; `OnWorkItems`
-/// for a body at PASSIVE_LEVEL; `Migrating` for one that goes there for a while. What the placement refuses is the operation's error.
+/// Spawns an operation, with a handle that cancels it. Dropping the handle does not.
+///
+/// Otherwise as [`spawn_async_operation`].
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
-/// # use std::ptr::null_mut;
-/// # use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
-/// # let (driver, mut device) = (ntsim::driver_object(), null_mut());
-/// # // SAFETY: the arguments are valid.
-/// # unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
-/// use ntcom::spawn_async_operation_on;
-/// use ntcom_exec::OnWorkItems;
-///
-/// // SAFETY: the driver's device, which is deleted below.
-/// let placement = unsafe { OnWorkItems::of(device) };
-/// let operation = spawn_async_operation_on(placement, async { u32::from(ntsim::irql()) });
-/// operation.control().unwrap().wait(None).unwrap();
-/// assert_eq!(operation.result(), Ok(0), "PASSIVE_LEVEL");
-/// # // SAFETY: not deleted yet.
-/// # unsafe { ddi::IoDeleteDevice(device) };
-/// # }))]).unwrap();
-/// # }
-/// ```
-pub fn spawn_async_operation_on<T, F>(placement: impl Placement, body: F) -> ComRc<AsyncOperationRaw<T>>
-where
-    T: AsyncValueType,
-    F: Future<Output = T> + Send + 'static,
-{
-    own(spawn_async_operation_raw_on(placement, body))
-}
-
-/// As [`spawn_async_operation_on`], for handing the pointer, with its reference, to a client. Never null.
-///
-/// ```
-/// # #[cfg(feature = "async-com-kernel")] {
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
-/// let raw = ntcom::spawn_async_operation_raw_on(ntcom_exec::OnDpcs, async { 5_u8 });
-/// # // SAFETY: the pointer owns a reference.
-/// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
-/// # }))]).unwrap();
-/// # }
-/// ```
-pub fn spawn_async_operation_raw_on<T, F>(placement: impl Placement, body: F) -> *mut AsyncOperationRaw<T>
-where
-    T: AsyncValueType,
-    F: Future<Output = T> + Send + 'static,
-{
-    AsyncOperationTask::spawn_raw_on(placement, GlobalAllocator, ByValue(body))
-}
-
-/// As [`spawn_async_operation`], with a handle that cancels. Dropping the handle does not.
-///
-/// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntcom::AsyncStatus;
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let (operation, handle) = ntcom::spawn_async_operation_cancellable(core::future::pending::<u8>());
 /// handle.cancel();
 /// assert_eq!(operation.status(), Ok(AsyncStatus::Canceled));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
-pub fn spawn_async_operation_cancellable<T, F>(body: F) -> (ComRc<AsyncOperationRaw<T>>, CancelHandle)
+pub fn spawn_async_operation_cancellable<T, F>(body: F) -> (AsyncOperation<T>, CancelHandle)
 where
     T: AsyncValueType,
     F: Future<Output = T> + Send + 'static,
 {
-    let (raw, handle) = spawn_async_operation_raw_cancellable(body);
-    (own(raw), handle)
+    TaskBuilder::new().spawn_operation_cancellable(ByValue(body))
 }
 
-/// As [`spawn_async_operation_cancellable`], with the pointer as a client gets it. Never null.
+/// Spawns an operation, and returns the pointer for a client and a handle that cancels it.
+///
+/// The pointer is never null and owns a reference. Otherwise as
+/// [`spawn_async_operation_cancellable`].
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let (raw, handle) = ntcom::spawn_async_operation_raw_cancellable(async { 1_u64 });
 /// handle.cancel(); // harmless after the end
 /// # // SAFETY: the pointer owns a reference.
 /// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
 pub fn spawn_async_operation_raw_cancellable<T, F>(body: F) -> (*mut AsyncOperationRaw<T>, CancelHandle)
@@ -180,37 +234,43 @@ where
     T: AsyncValueType,
     F: Future<Output = T> + Send + 'static,
 {
-    AsyncOperationTask::spawn_raw_cancellable(GlobalAllocator, ByValue(body))
+    let (operation, handle) = spawn_async_operation_cancellable(body);
+    (operation.into_raw(), handle)
 }
 
-/// An operation that failed before it began, with this status; a success or informational code becomes
-/// `STATUS_UNSUCCESSFUL` `[C7]`. Without memory the status is `STATUS_INSUFFICIENT_RESOURCES`.
+/// Makes an operation that failed before it began, with this status.
+///
+/// A success or informational code becomes `STATUS_UNSUCCESSFUL` `[C7]`. Without memory the status
+/// is `STATUS_INSUFFICIENT_RESOURCES`.
 ///
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// use ntcom::NTSTATUS;
 /// let operation = ntcom::spawn_async_operation_error::<u32>(NTSTATUS::INVALID_PARAMETER);
 /// assert_eq!(operation.result(), Err(NTSTATUS::INVALID_PARAMETER));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
-pub fn spawn_async_operation_error<T: AsyncValueType>(status: NTSTATUS) -> ComRc<AsyncOperationRaw<T>> {
-    own(spawn_async_operation_error_raw(status))
+pub fn spawn_async_operation_error<T: AsyncValueType>(status: NTSTATUS) -> AsyncOperation<T> {
+    TaskBuilder::new().fail_operation(status)
 }
 
-/// As [`spawn_async_operation_error`], with the pointer as a client gets it. Never null.
+/// Makes an operation that failed before it began, and returns the pointer for a client. Never
+/// null.
+///
+/// Otherwise as [`spawn_async_operation_error`].
 ///
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// # use ntcom::NTSTATUS;
 /// let raw = ntcom::spawn_async_operation_error_raw::<u32>(NTSTATUS::NOT_SUPPORTED);
 /// # // SAFETY: the pointer owns a reference.
 /// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub fn spawn_async_operation_error_raw<T: AsyncValueType>(status: NTSTATUS) -> *mut AsyncOperationRaw<T> {
-    AsyncOperationTask::<T, Pending<T>>::failed_raw(GlobalAllocator, status)
+    spawn_async_operation_error(status).into_raw()
 }

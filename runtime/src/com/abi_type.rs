@@ -22,7 +22,9 @@ use crate::NTSTATUS;
 ///
 /// The derive also implements how a value is written to a client's memory, with zeros for its
 /// padding. So a `Copy` struct can be the value of a method of `Result`, and, if it is `Send` and
-/// `Sync`, of an operation (`AsyncValueType`). The derive finds ntcom in the package's manifest. If
+/// `Sync`, of an operation (`AsyncValueType`). Where any bytes are a value of each field, the derive
+/// implements `bytemuck`'s `Zeroable` and `AnyBitPattern`, too. It finds ntcom in the package's
+/// manifest. If
 /// the manifest has no dependency on ntcom, `#[abi_type(crate = path::to::ntcom)]` names it.
 ///
 /// # Safety

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | `guid`, `abi_type` | identifiers, and the types that may cross | |
 //! | `write`, `value` | writing values to a client's memory | C5 |
+//! | `bits` | how their bytes are checked | C17 |
 //! | `unknown`, `ptr` | `IUnknown`, and the pointer that counts | C1, C3, C17 |
 //! | `interfaces` | the interfaces of an object | C2 |
 //! | `place` | the place of each interface, its table, its first three slots | C1–C3 |
@@ -19,6 +20,7 @@
 
 mod abi_type;
 mod aggregate;
+pub(crate) mod bits;
 mod block;
 mod guid;
 mod interfaces;

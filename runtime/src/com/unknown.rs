@@ -65,7 +65,8 @@ pub unsafe trait Interface {
 ///
 /// Every interface is `Queryable` except some operations. All operations have one IID, so a query
 /// for an operation of `T` may find one that yields another type of `T`'s size. That is harmless
-/// where any bytes are a `T`, because every byte of a value is initialised (`AsyncValueType`).
+/// where the bytes are checked when they are read (`bytemuck::CheckedBitPattern`), because every
+/// byte of a value is initialised (`AsyncValueType`).
 /// Other operations, such as an operation of interfaces, come only from the method that declares
 /// them.
 ///
@@ -82,7 +83,7 @@ pub unsafe trait Interface {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be asked for by its IID",
     label = "the IID alone does not identify this type",
-    note = "all operations have one IID, so a query takes only operations with a type that allows any bytes (`bytemuck::AnyBitPattern`); \
+    note = "all operations have one IID, so a query takes only operations with a type that can be checked (`bytemuck::CheckedBitPattern`); \
             get others from the method that returns them, or with `ComRc::from_raw`",
     note = "for a handwritten interface, write `unsafe impl Queryable`"
 )]

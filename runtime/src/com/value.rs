@@ -14,8 +14,10 @@ use crate::NTSTATUS;
 ///
 /// `#[derive(AbiType)]` implements it for structs with a C layout that are `Copy`, `Send` and
 /// `Sync`. `#[derive(AsyncValueType)]` implements it for other `#[repr(C)]` structs, such as one
-/// with a `bool`, which only a client that trusts the provider can read. A value has at most
-/// [`MAX_VALUE_SIZE`](crate::MAX_VALUE_SIZE) bytes.
+/// with a `bool`. A value has at most [`MAX_VALUE_SIZE`](crate::MAX_VALUE_SIZE) bytes.
+///
+/// A client reads a value if its bytes are a [`CheckedBitPattern`](bytemuck::CheckedBitPattern)
+/// `[C17]`, which both derives implement where the fields' types do.
 ///
 /// # Safety
 /// `write_to` writes each of the `size_of::<Self>()` bytes at `out`, and none from uninitialised

@@ -9,7 +9,7 @@ use core::{
 
 use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperation, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus,
-    GUID, IUnknownRaw, IUnknownVtbl, Interface, NTSTATUS, async_com::CompletedHandler,
+    GUID, IUnknownRaw, IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus, async_com::CompletedHandler,
 };
 
 /// The operation with its control and its state. Only one processor at a time uses it.
@@ -19,7 +19,7 @@ pub(crate) struct Foreign {
     control: AsyncControlRaw,
     /// The number of references that clients have.
     pub(crate) references: Cell<u32>,
-    pub(crate) status: Cell<AsyncStatus>,
+    pub(crate) status: Cell<RawAsyncStatus>,
     /// The answer of get_result, and the value that it writes with success.
     pub(crate) result: Cell<(NTSTATUS, u32)>,
     /// The answer of QueryInterface for `IAsyncControl`.
@@ -46,7 +46,7 @@ impl Foreign {
             operation: AsyncOperationRaw { vtbl: &raw const OPERATION },
             control: AsyncControlRaw { vtbl: &raw const CONTROL },
             references: Cell::new(0),
-            status: Cell::new(AsyncStatus::Started),
+            status: Cell::new(AsyncStatus::Started.into()),
             result: Cell::new((NTSTATUS::PENDING, 0)),
             has_control: Cell::new(NTSTATUS::SUCCESS),
             error: Cell::new(NTSTATUS::PENDING),
@@ -69,7 +69,7 @@ impl Foreign {
 
     pub(crate) fn completes(&self, value: u32) {
         self.result.set((NTSTATUS::SUCCESS, value));
-        self.status.set(AsyncStatus::Completed);
+        self.status.set(AsyncStatus::Completed.into());
     }
 
     /// Calls the handler that was set last, if there is one, and keeps it.
@@ -153,7 +153,7 @@ unsafe extern "system" fn release<const AT: usize>(this: *mut c_void) -> u32 {
     object.references.get()
 }
 
-unsafe extern "system" fn get_status(this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
+unsafe extern "system" fn get_status(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
     // SAFETY: the caller of the slot passes this interface.
     let object = unsafe { object::<0>(this) };
     object.looks.set(object.looks.get() + 1);
@@ -180,7 +180,7 @@ unsafe extern "system" fn cancel(this: *mut c_void) -> NTSTATUS {
 unsafe extern "system" fn get_error(this: *mut c_void, out: *mut NTSTATUS) -> NTSTATUS {
     // SAFETY: the caller of the slot passes this interface.
     let object = unsafe { object::<CONTROL_AT>(this) };
-    object.status.set(object.ends.take().unwrap_or_else(|| object.status.get()));
+    object.status.set(object.ends.take().map_or_else(|| object.status.get(), RawAsyncStatus::from));
     // SAFETY: clients pass a writable `out`.
     unsafe { out.write(object.error.get()) };
     NTSTATUS::SUCCESS

@@ -10,10 +10,6 @@ fn a_number_as_an_interface(operation: &ComRc<AsyncOperationRaw<usize>>) {
     let _ = confused.unwrap().interface();
 }
 
-fn a_number_as_a_bool(operation: &ComRc<AsyncOperationRaw<u8>>) {
-    let _ = operation.query::<AsyncOperationRaw<bool>>();
-}
-
 #[repr(C)]
 struct IByHandRaw(*const core::ffi::c_void);
 

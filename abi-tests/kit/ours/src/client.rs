@@ -53,7 +53,7 @@ pub(crate) unsafe extern "C" fn client_status(operation: *mut c_void, _kind: u32
     // depend on the type.
     let status = unsafe { lent(operation, |operation: &ComRc<AsyncOperationRaw<u64>>| operation.status()) };
     // SAFETY: the kit passes room for a status.
-    answer(status, |status| unsafe { out.write_unaligned(status.0) })
+    answer(status, |status| unsafe { out.write_unaligned(status as i32) })
 }
 
 pub(crate) unsafe extern "C" fn client_query(unknown: *mut c_void, kind: u32) -> i32 {

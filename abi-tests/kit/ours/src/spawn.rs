@@ -3,8 +3,8 @@
 use core::{ffi::c_void, ptr};
 
 use ntcom::{
-    NTSTATUS, spawn_async_operation_error_raw, spawn_async_operation_raw,
-    spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
+    NTSTATUS, SpawnOperation as _, TaskBuilder, pin_init, spawn_async_operation_error_raw,
+    spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
 };
 use ntcom_exec::{DpcOptions, NoExecutor, OnWorkItems, Placement, Port};
 use ntcom_kit_table::{MAY_FAIL, Recipe};
@@ -18,7 +18,11 @@ use crate::{
 fn plain<T: Value>(body: RecipeBody) -> *mut c_void {
     let body = infallible::<T>(body);
     if threads::at_once() {
-        return spawn_async_operation_raw_on(DpcOptions::new().processor(0, 0), body).cast();
+        return TaskBuilder::new()
+            .on(DpcOptions::new().processor(0, 0))
+            .spawn_operation(pin_init!(body))
+            .into_raw()
+            .cast();
     }
     spawn_async_operation_raw(body).cast()
 }
@@ -66,7 +70,8 @@ impl Placement for Nowhere {
 }
 
 fn without_executor<T: Value>(body: RecipeBody) -> *mut c_void {
-    spawn_async_operation_raw_on(Nowhere, infallible::<T>(body)).cast()
+    let body = infallible::<T>(body);
+    TaskBuilder::new().on(Nowhere).spawn_operation(pin_init!(body)).into_raw().cast()
 }
 
 pub(crate) unsafe extern "C" fn spawn_without_executor(recipe: *const Recipe) -> *mut c_void {
@@ -80,7 +85,8 @@ pub(crate) unsafe extern "C" fn spawn_without_executor(recipe: *const Recipe) ->
 fn on_work_items<T: Value>(body: RecipeBody) -> *mut c_void {
     // SAFETY: the library's device, which is there until the run has ended.
     let items = unsafe { OnWorkItems::of(kernel::device()) };
-    spawn_async_operation_raw_on(items, infallible::<T>(body)).cast()
+    let body = infallible::<T>(body);
+    TaskBuilder::new().on(items).spawn_operation(pin_init!(body)).into_raw().cast()
 }
 
 pub(crate) unsafe extern "C" fn spawn_passive(recipe: *const Recipe) -> *mut c_void {

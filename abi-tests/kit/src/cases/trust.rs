@@ -4,8 +4,8 @@
 use core::{cell::Cell, ffi::c_void, ptr};
 
 use ntcom::{
-    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
-    IUnknownVtbl, Interface, NTSTATUS,
+    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, GUID, IUnknownRaw,
+    IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus,
 };
 use ntcom_fuzz_model::value::ValueKind;
 
@@ -121,12 +121,12 @@ macro_rules! slots {
 slots!(query_0, add_ref_0, release_0, false);
 slots!(query_1, add_ref_1, release_1, true);
 
-unsafe extern "system" fn get_status(this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
+unsafe extern "system" fn get_status(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
     // SAFETY: this slot is in the first interface's table.
     let (answer, written) = unsafe { foreign(this, false) }.script.status;
     if let Some(status) = written {
         // SAFETY: a client passes a writable `out`.
-        unsafe { out.write_unaligned(AsyncStatus(status)) };
+        unsafe { out.write_unaligned(RawAsyncStatus(status)) };
     }
     NTSTATUS::from_u32(answer)
 }

@@ -32,7 +32,7 @@ const CONFIG: &str = "target/wdk/config.toml";
 /// parity of the two kernels is one of them.
 const STEPS: [(&str, &[&str]); 4] = [
     ("checking ntcom-exec", &["check", "-p", "ntcom-exec", "--features", "wdk", "--all-targets"]),
-    ("checking ntcom", &["check", "-p", "ntcom", "--features", "wdk,async-com-kernel"]),
+    ("checking ntcom", &["check", "-p", "ntcom", "--features", "async-com-kernel"]),
     ("checking the example driver", &["check", "-p", "sensor-driver", "--features", "wdk"]),
     ("running ntcom-exec on ntsim", &["test", "-p", "ntcom-exec", "--features", "wdk", "--test", "wdk"]),
 ];

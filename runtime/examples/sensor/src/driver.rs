@@ -3,10 +3,12 @@
 use core::{ffi::c_void, ptr::null_mut, time::Duration};
 
 use ntcom::{
-    AsyncOperation, ComObject, ComRc, NTSTATUS, log,
+    ComObject, ComRc, NTSTATUS, log,
     trace::{Level, set_sink},
 };
-use ntcom_exec::{DpcOptions, DrainError, IrpOutcome, TaskTracker, default_tracker, spawn_irp_task};
+use ntcom_exec::{
+    DpcOptions, DrainError, IrpOutcome, Migrating, TaskBuilder, TaskTracker, default_tracker, spawn_irp_task,
+};
 
 use crate::{
     calibration::calibrate,
@@ -54,8 +56,9 @@ fn load(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
     set_sink(&BOTH);
     let sensor = ComObject::<_, ISensorRaw>::new(Sensor::default())?;
     let device = create_device(driver)?;
-    // SAFETY: the device is new and not used elsewhere, and the task keeps a reference to it.
-    let task = unsafe { DpcOptions::new().spawn_migrating(device, calibrate()) };
+    // SAFETY: the new device, which nobody else has yet; the task keeps a reference to it.
+    let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
+    let task = TaskBuilder::new().on(placement).spawn(calibrate());
     if let Err(refused) = task {
         // SAFETY: the device is new and not used elsewhere.
         unsafe { IoDeleteDevice(device) };
@@ -167,7 +170,7 @@ unsafe extern "C" fn read(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> i32 {
     };
     // SAFETY: the request is new, and this routine does not use it again. Its buffer belongs to the
     // body until the body has ended.
-    unsafe { spawn_irp_task(irp, body, |task| DpcOptions::new().spawn_cancellable(task)) }.0
+    unsafe { spawn_irp_task(irp, body, |task| TaskBuilder::new().spawn(task)) }.0
 }
 
 async fn sample_to(
@@ -178,7 +181,7 @@ async fn sample_to(
     if length < size_of::<u32>() {
         return Err(BUFFER_TOO_SMALL);
     }
-    let operation = AsyncOperation::from(sensor?.sample(0)?);
+    let operation = sensor?.sample(0)?;
     let value = operation.into_future().cancel_on_drop().await?;
     let place: *mut c_void = buffer.0.cast();
     // SAFETY: the request has room for four bytes, and its buffer belongs to this body.

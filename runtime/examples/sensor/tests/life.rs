@@ -5,7 +5,7 @@
 use core::{cell::Cell, ptr::null_mut, time::Duration};
 use std::{collections::HashSet, rc::Rc};
 
-use ntcom::{AsyncOperation, AsyncStatus, ComRc, NTSTATUS};
+use ntcom::{AsyncStatus, ComRc, NTSTATUS};
 use ntsim::{
     Config, LowResources, Program, Schedule, Simulation, Starvation, Stop, ddi, etw, starve,
     types::{
@@ -55,7 +55,7 @@ fn is_shortage(status: NTSTATUS) -> bool {
 /// Takes a sample and waits for it.
 fn samples(channel: u32) -> Program {
     Box::new(move || {
-        let operation = AsyncOperation::from(sensor().sample(channel).unwrap());
+        let operation = sensor().sample(channel).unwrap();
         operation.wait(None).unwrap();
         match operation.result() {
             Ok(value) => assert_eq!((value, channel < CHANNELS), (channel * 100, true)),
@@ -68,7 +68,7 @@ fn samples(channel: u32) -> Program {
 /// Cancels a sample after some moments.
 fn cancels(channel: u32, moments: u32) -> Program {
     Box::new(move || {
-        let operation = AsyncOperation::from(sensor().sample(channel).unwrap());
+        let operation = sensor().sample(channel).unwrap();
         for _ in 0..moments {
             wait_a_moment();
         }

@@ -4,7 +4,7 @@ use core::{ffi::c_void, ptr, sync::atomic::Ordering::SeqCst};
 
 use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, IUnknownVtbl,
-    Interface, NTSTATUS,
+    Interface, NTSTATUS, RawAsyncStatus,
 };
 use ntcom_fuzz_model::value::{UNTOUCHED, bytes_of};
 
@@ -107,21 +107,22 @@ impl<'a> Client<'a> {
     /// Gets the status. It never changes once it is terminal.
     pub(super) fn status(&mut self) -> Result<i32, Finding> {
         let get_status = slot(self.operation.get_status, Rule::C4, "get_status")?;
-        let mut status = AsyncStatus(-1);
+        let mut status = RawAsyncStatus(-1);
         self.say("get_status");
         // SAFETY: the kit has a reference.
         let answer = unsafe { get_status(self.this, &raw mut status) };
-        if answer != NTSTATUS::SUCCESS || !status.is_known() {
+        let known = AsyncStatus::try_from(status);
+        if answer != NTSTATUS::SUCCESS || known.is_err() {
             return Err(Finding::new(Rule::C4, format!("get_status answers {answer} and writes {status:?}")));
         }
         if self.ended != 0 && self.ended != status.0 {
-            let before = AsyncStatus(self.ended);
+            let before = RawAsyncStatus(self.ended);
             return Err(Finding::new(
                 Rule::C6,
                 format!("a thread has seen {before:?}, and now sees {status:?}"),
             ));
         }
-        if status.is_terminal() && self.shared.drops.load(SeqCst) == 0 {
+        if known.is_ok_and(AsyncStatus::is_terminal) && self.shared.drops.load(SeqCst) == 0 {
             let why = "the operation has ended, and its body has not been dropped";
             return Err(Finding::new(Rule::C8, why));
         }
@@ -153,7 +154,7 @@ impl<'a> Client<'a> {
             _ => matches!(answer, NTSTATUS::SUCCESS | NTSTATUS::CANCELLED | NTSTATUS::PENDING),
         };
         if !fits {
-            let before = AsyncStatus(before);
+            let before = RawAsyncStatus(before);
             return Err(Finding::new(
                 Rule::C6,
                 format!("a thread has seen {before:?}, and get_result answers {answer}"),

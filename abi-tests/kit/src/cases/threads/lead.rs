@@ -3,7 +3,7 @@
 
 use core::{ffi::c_void, ptr, sync::atomic::Ordering::SeqCst};
 
-use ntcom::{AsyncControlRaw, AsyncStatus, IUnknownVtbl, Interface, NTSTATUS};
+use ntcom::{AsyncControlRaw, IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus};
 
 use super::{
     client::Client,
@@ -156,7 +156,7 @@ impl Client<'_> {
         if !does.cancels && status != 1 {
             return Err(Finding::new(
                 Rule::C10,
-                format!("no client has cancelled it: {:?}", AsyncStatus(status)),
+                format!("no client has cancelled it: {:?}", RawAsyncStatus(status)),
             ));
         }
         let (accepted, handled) = (shared.accepted.load(SeqCst), shared.handled.load(SeqCst));

@@ -11,7 +11,7 @@ use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use ntcom::{AsyncStatus, NTSTATUS};
+use ntcom::{NTSTATUS, RawAsyncStatus};
 use ntcom_fuzz_model::value::{ValueKind, bytes_of};
 
 use crate::{
@@ -344,7 +344,7 @@ unsafe extern "C" fn drop_body(context: *mut c_void) {
     }
 }
 
-pub(super) unsafe extern "system" fn completed(context: *mut c_void, status: AsyncStatus) {
+pub(super) unsafe extern "system" fn completed(context: *mut c_void, status: RawAsyncStatus) {
     // SAFETY: the library passes the context of `set_completed`.
     let shared = unsafe { shared(context) };
     shared.say("  the completion handler runs");
