@@ -17,7 +17,7 @@ use crate::{
         POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_SESSION, POOL_FLAG_UNINITIALIZED, POOL_FLAG_USE_QUOTA,
         POOL_FLAGS,
     },
-    verifier::{Checked, documented, irql::Ddi, memory::describe, violation},
+    verifier::{Checked, bugcheck::timer_or_dpc, documented, irql::Ddi, memory::describe, violation},
 };
 
 /// Whether guards and freed memory have patterns, which a free or an unload checks. Under
@@ -247,30 +247,15 @@ impl Machine {
             return Err(violation(0xC4, [0x12, irql.into(), 0, address as u64], rule));
         }
         let range = address..address + block.size;
-        let bounds = [address as u64, range.end as u64];
         if let Some((processor, entry)) = kernel.dpcs.find_in(range.clone()) {
-            let at = entry.address - address;
-            let rule = alloc::format!(
-                "{} was freed with the DPC at +{at:#x} in processor {processor}'s queue",
-                described()
-            );
-            return Err(violation(0xC7, [1, entry.address as u64, bounds[0], bounds[1]], rule));
+            return Err(timer_or_dpc::freed_with_queued_dpc(described(), &range, entry.address, processor));
         }
         if let Some(entry) = kernel.timers.find_in(range.clone()) {
-            let rule = if range.contains(&entry.address) {
-                alloc::format!(
-                    "{} was freed with the timer at +{:#x} set",
-                    described(),
-                    entry.address - address
-                )
+            return Err(if range.contains(&entry.address) {
+                timer_or_dpc::freed_with_set_timer(described(), &range, entry.address)
             } else {
-                alloc::format!(
-                    "{} was freed with the DPC of a set timer at +{:#x}",
-                    described(),
-                    entry.dpc - address
-                )
-            };
-            return Err(violation(0xC7, [0, entry.address as u64, bounds[0], bounds[1]], rule));
+                timer_or_dpc::freed_with_dpc_of_set_timer(described(), &range, entry.address, entry.dpc)
+            });
         }
         if let Some(held) = kernel.locks.held().iter().find(|held| range.contains(&held.address)) {
             let (at, by) = (held.address - address, held.processor);

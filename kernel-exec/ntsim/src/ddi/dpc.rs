@@ -16,7 +16,12 @@ use crate::{
         PKDEFERRED_ROUTINE, PPROCESSOR_NUMBER, PRKDPC, PROCESSOR_NUMBER, PVOID, STATUS_INVALID_PARAMETER,
         STATUS_SUCCESS,
     },
-    verifier::{Checked, irql::Ddi, memory::Use, violation},
+    verifier::{
+        Checked,
+        bugcheck::timer_or_dpc::{self, Object},
+        irql::Ddi,
+        memory::Use,
+    },
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
@@ -37,8 +42,7 @@ impl Machine {
         let address = objects::address(dpc);
         self.check_memory(address, Use::Dpc)?;
         if routine.is_none() {
-            let rule = alloc::format!("the DPC {} was initialised without a routine", self.name(address));
-            return Err(violation(0xC7, [2, 0, address as u64, address as u64 + 64], rule));
+            return Err(timer_or_dpc::dpc_without_routine(address, self.name(address)));
         }
         self.forbid_queued(address, "a DPC was initialised")?;
         objects::initialize_dpc(dpc, routine, context);
@@ -47,21 +51,14 @@ impl Machine {
 
     /// Returns a violation if the DPC is in a queue or a set timer will use it.
     fn forbid_queued(&self, address: usize, what: &str) -> Checked<()> {
-        let bounds = [address as u64, address as u64 + 64];
         let kernel = self.kernel.borrow();
         if let Some((processor, _)) = kernel.dpcs.find_in(address..address + 1) {
             drop(kernel);
-            let rule = alloc::format!(
-                "{what} while it was in processor {processor}'s queue: {}",
-                self.name(address)
-            );
-            return Err(violation(0xC7, [1, address as u64, bounds[0], bounds[1]], rule));
+            return Err(timer_or_dpc::dpc_in_queue(what, processor, address, self.name(address)));
         }
         if let Some(timer) = kernel.timers.find_in(address..address + 1) {
             drop(kernel);
-            let rule =
-                alloc::format!("{what} while the timer {} that uses it was set", self.name(timer.address));
-            return Err(violation(0xC7, [1, address as u64, bounds[0], bounds[1]], rule));
+            return Err(timer_or_dpc::dpc_of_set_timer(what, address, self.name(timer.address)));
         }
         Ok(())
     }
@@ -71,9 +68,7 @@ impl Machine {
         let value = objects::load_dpc(self, dpc)?;
         let address = objects::address(dpc);
         if value.ProcessorHistory == USED_BY_TIMER {
-            let rule =
-                alloc::format!("the DPC {} was queued by hand, but is used with a timer", self.name(address));
-            return Err(violation(0xC7, [1, address as u64, address as u64, address as u64 + 64], rule));
+            return Err(timer_or_dpc::timer_dpc_queued_by_hand(address, self.name(address)));
         }
         if value.DpcData != 0 {
             return Ok(None);
@@ -124,7 +119,7 @@ impl Machine {
         let Some(processor) = value.DpcData.checked_sub(1) else { return Ok(false) };
         let removed = self.kernel.borrow_mut().dpcs.remove(processor, dpc as usize);
         if !removed {
-            return Err(objects::changed(self, 1, dpc as usize));
+            return Err(objects::changed(self, Object::Dpc, dpc as usize));
         }
         self.unqueue(processor);
         objects::write_dpc(dpc, KDPC { DpcData: 0, ..value });

@@ -6,13 +6,18 @@
 
 extern crate alloc;
 
+use alloc::boxed::Box;
 use core::{ffi::c_void, mem::offset_of};
 
 use crate::{
     engine::machine::Machine,
     kernel::{dpc::Entry, timer::Key},
     types::{_KDPC_IMPORTANCE, KDPC, KTIMER, PKDEFERRED_ROUTINE, PVOID},
-    verifier::{Checked, memory::Use, violation},
+    verifier::{
+        Checked, Violation,
+        bugcheck::timer_or_dpc::{self, Object},
+        memory::Use,
+    },
 };
 
 /// The `Type` of an initialised KDPC, as in NT.
@@ -106,11 +111,7 @@ pub(crate) fn load_dpc(machine: &Machine, dpc: *mut KDPC) -> Checked<KDPC> {
     if value.Type == DPC_OBJECT {
         return Ok(value);
     }
-    let rule = alloc::format!(
-        "{} is used as a DPC, but KeInitializeDpc has not made it one, or it was overwritten",
-        machine.name(dpc as usize)
-    );
-    Err(violation(0xC7, [1, dpc as u64, dpc as u64, dpc as u64 + 64], rule))
+    Err(timer_or_dpc::not_a_dpc(dpc as usize, machine.name(dpc as usize)))
 }
 
 /// Loads the KTIMER at an address, or returns a violation if it is not initialised.
@@ -120,22 +121,12 @@ pub(crate) fn load_timer(machine: &Machine, timer: *mut KTIMER) -> Checked<KTIME
     if value.Type == TIMER_OBJECT || value.Type == TIMER_OBJECT + 1 {
         return Ok(value);
     }
-    let rule = alloc::format!(
-        "{} is used as a timer, but KeInitializeTimer(Ex) has not made it one, or it was overwritten",
-        machine.name(timer as usize)
-    );
-    Err(violation(0xC7, [0, timer as u64, timer as u64, timer as u64 + 64], rule))
+    Err(timer_or_dpc::not_a_timer(timer as usize, machine.name(timer as usize)))
 }
 
 /// Returns the violation for a queued object that its owner has overwritten.
-pub(crate) fn changed(
-    machine: &Machine,
-    kind: u64,
-    address: usize,
-) -> alloc::boxed::Box<crate::verifier::Violation> {
-    let what = if kind == 0 { "timer" } else { "DPC" };
-    let rule = alloc::format!("the {what} {} was overwritten while it was queued", machine.name(address));
-    violation(0xC7, [kind, address as u64, address as u64, address as u64 + 64], rule)
+pub(crate) fn changed(machine: &Machine, kind: Object, address: usize) -> Box<Violation> {
+    timer_or_dpc::overwritten_while_queued(kind, address, machine.name(address))
 }
 
 /// Marks a DPC that has left its queue as not queued, and returns the call to make.
@@ -144,12 +135,14 @@ pub(crate) fn take_dpc(machine: &Machine, entry: Entry) -> Checked<Call> {
     let mut value = load_dpc(machine, dpc)?;
     if !entry.in_flight {
         if value.DpcData == 0 {
-            return Err(changed(machine, 1, entry.address));
+            return Err(changed(machine, Object::Dpc, entry.address));
         }
         value.DpcData = 0;
         write_dpc(dpc, value);
     }
-    let Some(routine) = value.DeferredRoutine else { return Err(changed(machine, 1, entry.address)) };
+    let Some(routine) = value.DeferredRoutine else {
+        return Err(changed(machine, Object::Dpc, entry.address));
+    };
     let arguments = (value.SystemArgument1, value.SystemArgument2);
     Ok(Call { routine, dpc, context: value.DeferredContext, arguments })
 }
@@ -173,7 +166,7 @@ pub(crate) fn expire_timer(machine: &Machine, address: usize, key: Key) -> Check
     let timer: *mut KTIMER = core::ptr::with_exposed_provenance_mut(address);
     let value = load_timer(machine, timer)?;
     if value.Inserted == 0 || self::key(&value) != key {
-        return Err(changed(machine, 0, address));
+        return Err(changed(machine, Object::Timer, address));
     }
     write_timer(timer, KTIMER { Inserted: 0, SignalState: 1, ..value });
     Ok(())

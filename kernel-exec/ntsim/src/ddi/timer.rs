@@ -14,7 +14,12 @@ use crate::{
     kernel::{thread::ThreadName, timer::Entry},
     trace::Value,
     types::{BOOLEAN, KDPC, KTIMER, LARGE_INTEGER, LONG, PKDPC, PKTIMER, TIMER_TYPE, ULONG},
-    verifier::{Checked, irql::Ddi, memory::Use, violation},
+    verifier::{
+        Checked,
+        bugcheck::timer_or_dpc::{self, Object},
+        irql::Ddi,
+        memory::Use,
+    },
 };
 
 /// The highest LONG.
@@ -33,14 +38,12 @@ impl Machine {
         self.check_memory(address, Use::Timer)?;
         let set = self.kernel.borrow().timers.find_in(address..address + 1);
         if set.is_some_and(|entry| entry.address == address) {
-            let rule = alloc::format!("a timer was initialised while it was set: {}", self.name(address));
-            return Err(violation(0xC7, [0, address as u64, address as u64, address as u64 + 64], rule));
+            return Err(timer_or_dpc::set_timer_initialized(address, self.name(address)));
         }
         let waiter = self.kernel.borrow().waits.waiters(address).first().copied();
         if let Some(waiter) = waiter {
             let (thread, name) = (ThreadName::of(waiter), self.name(address));
-            let rule = alloc::format!("a timer was initialised while {thread} waits for it: {name}");
-            return Err(violation(0xC7, [0, address as u64, address as u64, address as u64 + 64], rule));
+            return Err(timer_or_dpc::awaited_timer_initialized(address, thread, name));
         }
         let kind = u8::from(kind != 0);
         let list = dispatcher::empty_list(address);
@@ -57,11 +60,15 @@ impl Machine {
     fn unset(&self, timer: *mut KTIMER, value: &KTIMER) -> Checked<bool> {
         if value.Inserted == 0 {
             let overwritten = self.kernel.borrow().timers.is_set(objects::address(timer));
-            return if overwritten { Err(objects::changed(self, 0, timer as usize)) } else { Ok(false) };
+            return if overwritten {
+                Err(objects::changed(self, Object::Timer, timer as usize))
+            } else {
+                Ok(false)
+            };
         }
         let entry = self.kernel.borrow_mut().timers.remove(objects::key(value), timer as usize);
         if entry.is_none() {
-            return Err(objects::changed(self, 0, timer as usize));
+            return Err(objects::changed(self, Object::Timer, timer as usize));
         }
         objects::write_timer(timer, KTIMER { Inserted: 0, ..*value });
         Ok(true)
@@ -72,11 +79,7 @@ impl Machine {
         let value = objects::load_dpc(self, dpc)?;
         let address = objects::address(dpc);
         if value.ProcessorHistory == USED_BY_HAND {
-            let rule = alloc::format!(
-                "the DPC {} is used with a timer, but was queued by hand before",
-                self.name(address)
-            );
-            return Err(violation(0xC7, [1, address as u64, address as u64, address as u64 + 64], rule));
+            return Err(timer_or_dpc::queued_dpc_used_with_timer(address, self.name(address)));
         }
         objects::write_dpc(dpc, KDPC { ProcessorHistory: USED_BY_TIMER, ..value });
         Ok(())

@@ -1,5 +1,7 @@
 //! A bug check as data, and as complete text.
 
+pub(crate) mod timer_or_dpc;
+
 extern crate alloc;
 
 use alloc::{string::String, vec::Vec};

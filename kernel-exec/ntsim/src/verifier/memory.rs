@@ -4,7 +4,11 @@ extern crate alloc;
 
 use alloc::{boxed::Box, string::String};
 
-use super::{Checked, Violation, violation};
+use super::{
+    Checked, Violation,
+    bugcheck::timer_or_dpc::{self, Object},
+    violation,
+};
 use crate::{
     arena::Memory, engine::machine::Machine, fault::Access, kernel::pool::Block, other_pools::owner,
     trace::value::Tag, types::IO_WORKITEM,
@@ -120,9 +124,8 @@ impl Machine {
         let place = alloc::format!("block{}+{distance:#x} of {}", block.number, describe(block));
         match (state, used) {
             (Memory::Freed | Memory::Outside, Use::Dpc | Use::Timer) => {
-                let kind = u64::from(used == Use::Dpc);
-                let rule = alloc::format!("{name} in freed pool memory: {place}");
-                Err(violation(0xC7, [kind, address as u64, start as u64, end as u64], rule))
+                let kind = if used == Use::Dpc { Object::Dpc } else { Object::Timer };
+                Err(timer_or_dpc::in_freed_memory(kind, address, &(start..end), name, place))
             }
             (Memory::Freed | Memory::Outside, _) => {
                 Err(bad(alloc::format!("{name} in freed pool memory: {place}")))
