@@ -257,6 +257,7 @@ mod fault;
 mod image_range;
 mod image_state;
 mod kernel;
+mod limits;
 mod low_resources;
 mod memory;
 mod other_pools;

@@ -12,7 +12,7 @@ use crate::{
     counters::Counters,
     engine::{
         between::report_at_last,
-        machine::{Machine, PROCESSORS, load, loaded},
+        machine::{Machine, load, loaded},
         order::Order,
         recording::Recording,
         run::{Program, Threads, Until},
@@ -20,6 +20,7 @@ use crate::{
     },
     fault::host,
     kernel::{pool::PAGE, thread::ThreadName, work::Item},
+    limits::PROCESSORS,
     protection::Page,
     trace::recorder::{Recorder, Trace},
     verifier::{Checked, stop::Stop, violation},

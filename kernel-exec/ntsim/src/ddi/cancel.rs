@@ -13,7 +13,11 @@ use crate::{
     engine::machine::{Machine, enter},
     trace::Value,
     types::{BOOLEAN, DISPATCH_LEVEL, IRP, KIRQL, PDEVICE_OBJECT, PDRIVER_CANCEL, PIRP, PKSPIN_LOCK},
-    verifier::{Checked, bugcheck::irql_name, irql::Ddi, violation},
+    verifier::{
+        Checked,
+        irql::{Ddi, irql_name},
+        violation,
+    },
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;

@@ -8,7 +8,10 @@ use crate::{
     engine::machine::{Machine, enter},
     trace::Value,
     types::{DISPATCH_LEVEL, HIGH_LEVEL, KIRQL},
-    verifier::{bugcheck::irql_name, irql::Ddi, violation},
+    verifier::{
+        irql::{Ddi, irql_name},
+        violation,
+    },
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;

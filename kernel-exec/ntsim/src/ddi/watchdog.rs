@@ -12,7 +12,10 @@ use crate::{
         DISPATCH_LEVEL, KDPC_WATCHDOG_INFORMATION, LOGICAL, NTSTATUS, PKDPC_WATCHDOG_INFORMATION,
         STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
     },
-    verifier::{bugcheck::irql_name, irql::Ddi, violation},
+    verifier::{
+        irql::{Ddi, irql_name},
+        violation,
+    },
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;

@@ -18,11 +18,11 @@ use corosensei::Yielder;
 use super::{
     between::{advice, refuse},
     free,
-    identity::Identities,
+    identity::{Identities, mixed},
     recording::{Decision, Recording},
     run::Job,
     run_state::Current,
-    schedule::{Schedule, mixed},
+    schedule::Schedule,
 };
 use crate::{
     arena::Arena,
@@ -34,14 +34,13 @@ use crate::{
     },
     image_state::ImageState,
     kernel::{Kernel, clock::Clock, processor::Processor},
+    limits::PROCESSORS,
     low_resources::Low,
     statics::Copies,
     trace::recorder::Recorder,
     verifier::{irql::Ddi, stop::Stop},
 };
 
-/// The highest number of processors.
-pub(crate) const PROCESSORS: usize = 64;
 /// No processor is chosen, so the loop outside all coroutines chooses one.
 pub(crate) const NOBODY: usize = usize::MAX;
 

@@ -8,9 +8,9 @@ use core::ptr::{NonNull, null};
 use corosensei::{Coroutine, stack::DefaultStack};
 
 use super::{
+    choice::PointKind,
     machine::{Machine, NOBODY, Suspend, activate},
     run_state::RunState,
-    schedule::PointKind,
 };
 use crate::{
     fault::stack::{self, Bounds},

@@ -31,7 +31,7 @@ use crate::{
     engine::machine::{Machine, active},
     verifier::{
         Violation,
-        documented::{MISALIGNED, PRECONDITION},
+        numbers::{MISALIGNED, PRECONDITION},
         violation,
     },
 };

@@ -5,6 +5,7 @@ pub(crate) mod documented;
 pub(crate) mod freed;
 pub(crate) mod irql;
 pub(crate) mod memory;
+pub(crate) mod numbers;
 pub(crate) mod pages;
 pub(crate) mod stop;
 
