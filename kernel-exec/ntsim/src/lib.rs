@@ -254,6 +254,11 @@ mod driver;
 mod engine;
 pub mod etw;
 mod fault;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod host_pages;
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[path = "no_host_pages.rs"]
+mod host_pages;
 mod image_range;
 mod image_state;
 mod kernel;

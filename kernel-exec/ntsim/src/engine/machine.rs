@@ -29,8 +29,8 @@ use crate::{
     config::Config,
     counters::{Counters, Counts},
     fault::{
-        host::{Aside, Watch},
         stack::{Bounds, limit},
+        state::{Aside, Watch},
     },
     image_state::ImageState,
     kernel::{Kernel, clock::Clock, processor::Processor},

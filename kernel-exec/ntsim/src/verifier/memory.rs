@@ -6,7 +6,7 @@ use alloc::{boxed::Box, string::String};
 
 use super::{Checked, Violation, violation};
 use crate::{
-    arena::Memory, engine::machine::Machine, fault::Access, kernel::pool::Block, other_pools::owner,
+    arena::Memory, engine::machine::Machine, fault::cause::Access, kernel::pool::Block, other_pools::owner,
     trace::value::Tag, types::IO_WORKITEM,
 };
 
