@@ -32,7 +32,10 @@ use alloc::vec::Vec;
 
 pub use self::session::{Data, Event, Session, SessionId};
 use crate::{
-    engine::machine::{active, loaded_here, outside},
+    engine::{
+        entry::{loaded_here, outside},
+        machine::active,
+    },
     types::{EVENT_CONTROL_CODE_DISABLE_PROVIDER, EVENT_CONTROL_CODE_ENABLE_PROVIDER},
 };
 

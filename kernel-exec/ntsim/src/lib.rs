@@ -283,9 +283,9 @@ pub use driver::DriverEntry;
 pub use engine::free::FreeProgram;
 pub use engine::{
     explore::{Exploration, Finding, Limits, explore},
+    job::Program,
     order::Order,
     recording::{Decision, ParseRecordingError, Recording},
-    run::Program,
     schedule::Schedule,
 };
 pub use kernel::thread::ThreadName;

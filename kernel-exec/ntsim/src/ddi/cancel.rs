@@ -10,7 +10,7 @@ use core::cell::Cell;
 
 use super::irp::{read, read_location, write};
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     trace::Value,
     types::{BOOLEAN, DISPATCH_LEVEL, IRP, KIRQL, PDEVICE_OBJECT, PDRIVER_CANCEL, PIRP, PKSPIN_LOCK},
     verifier::{

@@ -16,7 +16,7 @@ use alloc::{
 };
 
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     etw::{Data, Event},
     kernel::{
         etw::{Demand, Registration},

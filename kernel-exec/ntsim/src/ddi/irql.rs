@@ -5,7 +5,7 @@
 extern crate alloc;
 
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     trace::Value,
     types::{DISPATCH_LEVEL, HIGH_LEVEL, KIRQL},
     verifier::{

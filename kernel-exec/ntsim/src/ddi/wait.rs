@@ -8,7 +8,7 @@ use alloc::{boxed::Box, vec::Vec};
 
 use super::{dispatcher::Waitable, objects};
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     kernel::{
         thread::ThreadName,
         timer::{Entry, Key},

@@ -6,7 +6,7 @@
 extern crate alloc;
 
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     trace::Value,
     types::{
         DISPATCH_LEVEL, KDPC_WATCHDOG_INFORMATION, LOGICAL, NTSTATUS, PKDPC_WATCHDOG_INFORMATION,

@@ -37,8 +37,9 @@ use std::{
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
+    job::Program,
     machine::{Machine, Suspend, activate, active},
-    run::{Ended, Program, Threads, Until},
+    run::{Ended, Threads, Until},
 };
 use crate::{limits::PROCESSORS, verifier::stop::Stop};
 

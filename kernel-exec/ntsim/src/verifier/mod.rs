@@ -8,6 +8,7 @@ pub(crate) mod memory;
 pub(crate) mod numbers;
 pub(crate) mod pages;
 pub(crate) mod stop;
+pub(crate) mod unload;
 
 extern crate alloc;
 
