@@ -5,7 +5,7 @@
 //! hook and then `abort`. On NT that code has no such check, so here it ends the run, as the fault
 //! would have.
 //!
-//! The hook itself cannot be left for ever: std holds a lock while it runs. So [`Noted`] keeps what
+//! The hook itself cannot be left for ever: std holds a lock while it runs. So `Noted` keeps what
 //! the check has found, and the hook returns. The handler of the signal that `abort` sends then has
 //! the thread leave its coroutine, as after a fault. POSIX lets that handler not return.
 
