@@ -1,11 +1,12 @@
 //! The deterministic engine. Each thread is a coroutine, one coroutine runs at a time, and a
 //! schedule chooses which.
 //!
-//! - `schedule`, `pct`, `explore`, `recording` and `replay` make decisions; `choice` has these as
-//!   data, and `ask` asks the machine's schedule for them.
+//! - `schedule`, `pct`, `explore`, `recording` and `replay` make decisions. `choice` has decisions
+//!   as data, and `ask` asks the machine's schedule for them.
 //! - `order` and `follow` carry a run over to another build, by the order of its events and
 //!   decisions.
-//! - `machine` is the simulated machine, and `entry` the way a DDI finds the machine that it runs in.
+//! - `machine` is the simulated machine, and `entry` the way a DDI finds the machine that it runs
+//!   in.
 //! - `point` holds preemption points, switches, and waits for spin locks.
 //! - `thread` chooses the thread that a processor runs, and handles waits and the end of a thread.
 //! - `dispatch` handles DPC interrupts and drains DPC queues.
@@ -16,8 +17,8 @@
 //! - `between` handles kernel calls between two runs.
 //! - `run_state` records what a coroutine is executing, and `stack_depth` how much of its stack the
 //!   driver uses.
-//! - `run` is the loop outside all coroutines, and `serve` the body of each coroutine, which executes
-//!   a `job`.
+//! - `run` is the loop outside all coroutines, and `serve` the body of each coroutine, which
+//!   executes a `job`.
 
 pub(crate) mod ask;
 pub(crate) mod between;

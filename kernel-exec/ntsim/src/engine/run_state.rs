@@ -9,8 +9,8 @@
 //! would begin without the kernel's frames, the depth is `floor - stack pointer`.
 //!
 //! A routine that goes deep between two kernel calls is found by its traces. The words beyond the
-//! limit are painted when a routine begins, and checked when it returns. The kernel's own frames may
-//! reach there from a call near the limit. Then the words say nothing about the driver.
+//! limit are painted when a routine begins, and checked when it returns. The kernel's own frames
+//! may reach there from a call near the limit. Then the words say nothing about the driver.
 
 use core::cell::Cell;
 
