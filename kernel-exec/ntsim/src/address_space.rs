@@ -15,7 +15,7 @@ use core::{
 
 use parking_lot::Mutex;
 
-use crate::fault::host;
+use crate::host_pages;
 
 /// Bytes of a region, unless a pool is larger.
 const REGION: usize = 64 << 30;
@@ -63,13 +63,13 @@ static SPACE: Mutex<Space> = parking_lot::const_mutex(Space {
 /// addresses.
 pub(crate) fn take(size: usize) -> Option<NonNull<u8>> {
     let memory = SPACE.lock().take(size)?;
-    host::protect(memory.as_ptr(), size, true);
+    host_pages::protect(memory.as_ptr(), size, true);
     Some(memory)
 }
 
 /// Closes memory of [`take`], and gives its content up.
 pub(crate) fn give_back(memory: NonNull<u8>, size: usize) {
-    host::close(memory.as_ptr(), size);
+    host_pages::close(memory.as_ptr(), size);
     let mut space = SPACE.lock();
     space.ended_bytes += size;
     space.ended.push_back(Ended { memory, size });
@@ -108,12 +108,12 @@ impl Space {
         let region = KNOWN.get(self.regions)?;
         let mut bytes = REGION;
         while bytes > size {
-            if let Some(memory) = host::reserve(bytes) {
+            if let Some(memory) = host_pages::reserve(bytes) {
                 return self.add(region, memory, bytes);
             }
             bytes /= 8;
         }
-        let memory = host::reserve(size)?;
+        let memory = host_pages::reserve(size)?;
         self.add(region, memory, size)
     }
 

@@ -12,7 +12,7 @@ use crate::{
         thread::{IDLE, NO_THREAD, ThreadName},
     },
     simulation::Simulation,
-    verifier::{bugcheck::irql_name, stop::Wait},
+    verifier::{irql::irql_name, stop::Wait},
 };
 
 /// The state of a processor.

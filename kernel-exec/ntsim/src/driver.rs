@@ -6,7 +6,7 @@ use alloc::{boxed::Box, rc::Rc, vec::Vec};
 use core::cell::Cell;
 
 use crate::{
-    engine::machine::{Machine, here},
+    engine::{entry::here, machine::Machine},
     program::driver_object,
     simulation::Simulation,
     types::{NTSTATUS, PDRIVER_OBJECT, PUNICODE_STRING, STATUS_SUCCESS, UNICODE_STRING},

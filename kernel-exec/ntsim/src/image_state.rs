@@ -5,8 +5,6 @@ extern crate alloc;
 use alloc::{alloc::alloc, alloc::dealloc, alloc::handle_alloc_error, vec::Vec};
 use core::{alloc::Layout, any::TypeId, cell::RefCell, ops::Range, ptr::NonNull};
 
-use crate::engine::machine::Machine;
-
 /// The storage of a type's state.
 #[derive(Debug)]
 struct Place {
@@ -71,15 +69,6 @@ impl ImageState {
             None => places.push(Place { of, layout, memory, live: true }),
         }
         memory.cast::<T>().as_ptr()
-    }
-}
-
-impl Machine {
-    /// This kernel's `T`. If it is new, names of objects that had its addresses before are
-    /// forgotten.
-    #[inline]
-    pub(crate) fn image_state<T: Default + 'static>(&self) -> *const T {
-        self.image.get::<T>(|addresses| self.forget_names(addresses))
     }
 }
 

@@ -254,9 +254,15 @@ mod driver;
 mod engine;
 pub mod etw;
 mod fault;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod host_pages;
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[path = "no_host_pages.rs"]
+mod host_pages;
 mod image_range;
 mod image_state;
 mod kernel;
+mod limits;
 mod low_resources;
 mod memory;
 mod other_pools;
@@ -277,9 +283,9 @@ pub use driver::DriverEntry;
 pub use engine::free::FreeProgram;
 pub use engine::{
     explore::{Exploration, Finding, Limits, explore},
+    job::Program,
     order::Order,
     recording::{Decision, ParseRecordingError, Recording},
-    run::Program,
     schedule::Schedule,
 };
 pub use kernel::thread::ThreadName;

@@ -3,8 +3,9 @@
 
 extern crate alloc;
 
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
-use core::cell::{Cell, RefCell};
+pub(crate) mod low;
+
+use alloc::{string::String, vec::Vec};
 
 use crate::{
     config::{Config, LowResources},
@@ -19,28 +20,6 @@ use crate::{
 const ONE_IN: u8 = 16;
 /// The most callers in the name of a call stack.
 const CALLERS: usize = 4;
-
-/// A machine's record of allocations that have failed.
-#[derive(Debug, Default)]
-pub(crate) struct Low {
-    /// Call stacks with an allocation that has failed, as return addresses, innermost first. Resets
-    /// leave it.
-    failed: RefCell<BTreeSet<Vec<usize>>>,
-    /// Whether the next allocation of a new call stack fails.
-    armed: Cell<bool>,
-    /// The number of allocations since the reset.
-    asked: Cell<u32>,
-    /// The allocation that failed, and its callers.
-    site: RefCell<Option<(u32, String)>>,
-}
-
-impl Low {
-    pub(crate) fn reset(&self, low_resources: LowResources) {
-        self.armed.set(low_resources == LowResources::Systematic);
-        self.asked.set(0);
-        self.site.take();
-    }
-}
 
 impl Machine {
     /// Whether the current allocation is to fail.

@@ -17,7 +17,7 @@ use crate::{
         POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_SESSION, POOL_FLAG_UNINITIALIZED, POOL_FLAG_USE_QUOTA,
         POOL_FLAGS,
     },
-    verifier::{Checked, bugcheck::timer_or_dpc, documented, irql::Ddi, memory::describe, violation},
+    verifier::{Checked, bugcheck::timer_or_dpc, irql::Ddi, memory::describe, numbers, violation},
 };
 
 /// Whether guards and freed memory have patterns, which a free or an unload checks. Under
@@ -70,7 +70,7 @@ impl Machine {
         let kinds = (flags & KINDS).count_ones();
         let unknown = flags & REQUIRED & !(SUPPORTED | UNSUPPORTED);
         if kinds != 1 || unknown != 0 {
-            let parameters = [documented::POOL_FLAGS, flags, size, tag.into()];
+            let parameters = [numbers::POOL_FLAGS, flags, size, tag.into()];
             self.documented(parameters, || {
                 let wrong = match kinds {
                     1 => alloc::format!("NT does not know {unknown:#x}"),

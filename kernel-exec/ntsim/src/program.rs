@@ -7,8 +7,9 @@ use alloc::string::String;
 use crate::{
     counters::Counters,
     engine::{
+        entry::{here, loaded_here, outside},
         free::{attend, bystander},
-        machine::{Machine, active, here, loaded_here, outside},
+        machine::{Machine, active},
     },
     trace::{Mark, event::What},
     types::PDRIVER_OBJECT,
@@ -292,5 +293,14 @@ pub fn driver_object() -> PDRIVER_OBJECT {
     match loaded_here() {
         Some(machine) => machine.driver_object(),
         None => outside("driver_object"),
+    }
+}
+
+impl Machine {
+    /// This kernel's `T`. If it is new, names of objects that had its addresses before are
+    /// forgotten.
+    #[inline]
+    pub(crate) fn image_state<T: Default + 'static>(&self) -> *const T {
+        self.image.get::<T>(|addresses| self.forget_names(addresses))
     }
 }

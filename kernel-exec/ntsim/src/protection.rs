@@ -6,7 +6,7 @@
 use core::cell::Cell;
 use std::boxed::Box;
 
-use crate::{fault::host, kernel::pool::PAGE};
+use crate::{host_pages, kernel::pool::PAGE};
 
 /// The use of a page of the arena, which decides about plain accesses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Pages {
                 usize::from(to == Page::PagedIn).wrapping_sub(usize::from(before == Page::PagedIn));
             self.paged_in.set(self.paged_in.get().wrapping_add(difference));
         }
-        host::protect(
+        host_pages::protect(
             base.wrapping_add(range.start * PAGE),
             range.len() * PAGE,
             matches!(to, Page::Open | Page::PagedIn),

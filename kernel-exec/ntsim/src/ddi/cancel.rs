@@ -10,10 +10,14 @@ use core::cell::Cell;
 
 use super::irp::{read, read_location, write};
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     trace::Value,
     types::{BOOLEAN, DISPATCH_LEVEL, IRP, KIRQL, PDEVICE_OBJECT, PDRIVER_CANCEL, PIRP, PKSPIN_LOCK},
-    verifier::{Checked, bugcheck::irql_name, irql::Ddi, violation},
+    verifier::{
+        Checked,
+        irql::{Ddi, irql_name},
+        violation,
+    },
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;

@@ -13,7 +13,10 @@ use core::ptr::null_mut;
 
 use super::{IoMarkIrpPending, IoReleaseCancelSpinLock, IoSetCancelRoutine, anywhere, irp};
 use crate::{
-    engine::machine::{Machine, enter, here},
+    engine::{
+        entry::{enter, here},
+        machine::Machine,
+    },
     trace::Value,
     types::{
         IO_CSQ, IO_CSQ_IRP_CONTEXT, IRP, KIRQL, NTSTATUS, PDEVICE_OBJECT, PIO_CSQ, PIO_CSQ_ACQUIRE_LOCK,

@@ -13,7 +13,7 @@ use super::{
     string::{self, characters, upcase},
 };
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     kernel::pool::Request,
     trace::Value,
     types::{

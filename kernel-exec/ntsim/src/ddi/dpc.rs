@@ -8,7 +8,10 @@ extern crate alloc;
 
 use super::objects::{self, TARGET_BASE, USED_BY_HAND, USED_BY_TIMER};
 use crate::{
-    engine::machine::{Machine, enter, enter_run},
+    engine::{
+        entry::{enter, enter_run},
+        machine::Machine,
+    },
     kernel::{dpc::Entry, processor::Activity},
     trace::Value,
     types::{

@@ -7,7 +7,10 @@ use core::{cell::Cell, ptr::NonNull};
 use super::irp;
 use crate::{
     driver::DriverEntry,
-    engine::machine::{Machine, here, outside},
+    engine::{
+        entry::{here, outside},
+        machine::Machine,
+    },
     kernel::pool::PAGE,
     types::{
         DO_DEVICE_INITIALIZING, DRIVER_EXTENSION, DRIVER_OBJECT, DRVO_INITIALIZED, DRVO_LEGACY_DRIVER,

@@ -16,7 +16,7 @@ use alloc::{
 };
 
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     etw::{Data, Event},
     kernel::{
         etw::{Demand, Registration},
@@ -30,7 +30,12 @@ use crate::{
         PEVENT_DATA_DESCRIPTOR, PREGHANDLE, PVOID, REGHANDLE, STATUS_INTEGER_OVERFLOW, STATUS_INVALID_HANDLE,
         STATUS_INVALID_PARAMETER, STATUS_NO_MEMORY, STATUS_SUCCESS, UCHAR, ULONG, ULONGLONG,
     },
-    verifier::{Checked, bugcheck::irql_name, irql::Ddi, memory::Use, violation},
+    verifier::{
+        Checked,
+        irql::{Ddi, irql_name},
+        memory::Use,
+        violation,
+    },
 };
 
 /// The tag of registrations.

@@ -9,7 +9,10 @@ use super::{
     objects,
 };
 use crate::{
-    engine::machine::{Machine, enter, enter_run},
+    engine::{
+        entry::{enter, enter_run},
+        machine::Machine,
+    },
     trace::Value,
     types::{_EVENT_TYPE, BOOLEAN, DISPATCH_LEVEL, EVENT_TYPE, KEVENT, KPRIORITY, LONG, PRKEVENT},
     verifier::{Checked, irql::Ddi, violation},

@@ -8,7 +8,10 @@ extern crate alloc;
 
 use super::{dispatcher, objects};
 use crate::{
-    engine::machine::{Entered, Machine, enter},
+    engine::{
+        entry::{Entered, enter},
+        machine::Machine,
+    },
     kernel::{
         mutex::Held,
         thread::ThreadName,

@@ -5,7 +5,7 @@
 extern crate alloc;
 
 use crate::{
-    engine::machine::enter,
+    engine::entry::enter,
     types::{ULONG, ULONG_PTR},
     verifier::{irql::Ddi, violation},
 };

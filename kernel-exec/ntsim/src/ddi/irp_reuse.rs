@@ -5,7 +5,7 @@
 
 use super::irp::{location, read, write, write_location};
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     trace::Value,
     types::{CCHAR, IO_STACK_LOCATION, IRP, LIST_ENTRY, NTSTATUS, PIRP},
     verifier::{Checked, irql::Ddi},

@@ -5,10 +5,13 @@
 extern crate alloc;
 
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     trace::Value,
     types::{DISPATCH_LEVEL, HIGH_LEVEL, KIRQL},
-    verifier::{bugcheck::irql_name, irql::Ddi, violation},
+    verifier::{
+        irql::{Ddi, irql_name},
+        violation,
+    },
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;

@@ -9,7 +9,7 @@ extern crate alloc;
 use crate::{
     engine::machine::Machine,
     types::{BOOLEAN, DISPATCH_LEVEL, KIRQL},
-    verifier::{Checked, documented::NO_WAIT, irql::Ddi},
+    verifier::{Checked, irql::Ddi, numbers::NO_WAIT},
 };
 
 const APC: u8 = 1;

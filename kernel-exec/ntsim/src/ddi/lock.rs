@@ -11,7 +11,7 @@ extern crate alloc;
 use alloc::vec::Vec;
 
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     kernel::lock::Held,
     trace::Value,
     types::{BOOLEAN, DISPATCH_LEVEL, KIRQL, KSPIN_LOCK, PKSPIN_LOCK},

@@ -13,7 +13,7 @@ use alloc::boxed::Box;
 
 use super::objects;
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     trace::Value,
     types::{
         LOOKASIDE_LIST_EX, NTSTATUS, PALLOCATE_FUNCTION_EX, PFREE_FUNCTION_EX, PLOOKASIDE_LIST_EX,

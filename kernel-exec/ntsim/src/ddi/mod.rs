@@ -17,6 +17,7 @@ pub(crate) mod event;
 pub(crate) mod fast_mutex;
 pub(crate) mod fatal;
 pub(crate) mod irp;
+pub(crate) mod irp_completion;
 pub(crate) mod irp_reuse;
 pub(crate) mod irql;
 pub(crate) mod join;
@@ -58,8 +59,9 @@ pub use fatal::KeBugCheckEx;
 pub use irp::{
     IoAllocateIrp, IoCopyCurrentIrpStackLocationToNext, IoFreeIrp, IoGetCurrentIrpStackLocation,
     IoGetNextIrpStackLocation, IoMarkIrpPending, IoSetCompletionRoutine, IoSkipCurrentIrpStackLocation,
-    IofCallDriver, IofCompleteRequest,
+    IofCallDriver,
 };
+pub use irp_completion::IofCompleteRequest;
 pub use irp_reuse::IoReuseIrp;
 pub use irql::{KeGetCurrentIrql, KeLowerIrql, KeRaiseIrqlToDpcLevel, KfRaiseIrql};
 pub use lock::{

@@ -9,7 +9,7 @@ use super::{
     objects,
 };
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     kernel::thread::ThreadName,
     trace::Value,
     types::{BOOLEAN, DISPATCH_LEVEL, KMUTANT, LONG, PRKMUTEX, STATUS_MUTANT_NOT_OWNED, ULONG},

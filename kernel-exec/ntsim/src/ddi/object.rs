@@ -7,7 +7,7 @@ extern crate alloc;
 
 use super::objects;
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     kernel::thread::{SYSTEM, State, Thread},
     trace::Value,
     types::{

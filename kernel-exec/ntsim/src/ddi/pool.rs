@@ -10,7 +10,8 @@ use core::ptr::null_mut;
 use crate::{
     engine::{
         between::free_between_runs,
-        machine::{Machine, enter, here},
+        entry::{enter, here},
+        machine::Machine,
     },
     trace::Value,
     types::{

@@ -11,7 +11,7 @@ use alloc::string::String;
 use core::{arch::naked_asm, ffi::c_char};
 
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     kernel::format::{Refusal, Source, message},
     trace::event::What,
     types::{DPFLTR_DEFAULT_ID, DPFLTR_INFO_LEVEL, PCSTR, STATUS_SUCCESS, ULONG},

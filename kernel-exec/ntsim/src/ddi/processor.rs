@@ -6,7 +6,7 @@
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     trace::Value,
     types::{
         ALL_PROCESSOR_GROUPS, INVALID_PROCESSOR_INDEX, NTSTATUS, PPROCESSOR_NUMBER, PROCESSOR_NUMBER,

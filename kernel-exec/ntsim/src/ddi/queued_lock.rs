@@ -11,7 +11,10 @@ extern crate alloc;
 
 use super::anywhere;
 use crate::{
-    engine::machine::{Entered, Machine, enter},
+    engine::{
+        entry::{Entered, enter},
+        machine::Machine,
+    },
     types::{DISPATCH_LEVEL, KIRQL, KLOCK_QUEUE_HANDLE, KSPIN_LOCK_QUEUE, PKLOCK_QUEUE_HANDLE, PKSPIN_LOCK},
     verifier::{Checked, irql::Ddi},
 };

@@ -8,7 +8,10 @@ extern crate alloc;
 
 use super::objects;
 use crate::{
-    engine::machine::{Entered, Machine, enter},
+    engine::{
+        entry::{Entered, enter},
+        machine::Machine,
+    },
     kernel::wait::{Kind, Wait},
     trace::Value,
     types::{

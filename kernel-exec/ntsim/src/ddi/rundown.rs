@@ -11,7 +11,10 @@ use alloc::boxed::Box;
 
 use super::objects;
 use crate::{
-    engine::machine::{Entered, Machine, enter},
+    engine::{
+        entry::{Entered, enter},
+        machine::Machine,
+    },
     kernel::wait::{Kind, Wait},
     trace::Value,
     types::{BOOLEAN, PEX_RUNDOWN_REF, STATUS_SUCCESS, ULONG},

@@ -9,7 +9,7 @@ use super::{
     objects,
 };
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     trace::Value,
     types::{BOOLEAN, KPRIORITY, KSEMAPHORE, LONG, PRKSEMAPHORE, STATUS_SEMAPHORE_LIMIT_EXCEEDED},
     verifier::{Checked, irql::Ddi},

@@ -11,7 +11,7 @@ use core::cmp::Ordering;
 
 use super::routines;
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     trace::Value,
     types::{
         BOOLEAN, LONG, NTSTATUS, PCUNICODE_STRING, PCWSTR, PUNICODE_STRING, PVOID, STATUS_BUFFER_TOO_SMALL,

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 
 use super::object;
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     kernel::thread::{SYSTEM, Thread, ThreadName},
     trace::Value,
     types::{

@@ -5,7 +5,7 @@
 
 use super::anywhere;
 use crate::{
-    engine::machine::enter,
+    engine::entry::enter,
     trace::Value,
     types::{LARGE_INTEGER, PLARGE_INTEGER, PULONG64, ULONG64},
     verifier::irql::Ddi,

@@ -10,7 +10,7 @@ use super::{
     objects::{self, TIMER_OBJECT, USED_BY_HAND, USED_BY_TIMER},
 };
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     kernel::{thread::ThreadName, timer::Entry},
     trace::Value,
     types::{BOOLEAN, KDPC, KTIMER, LARGE_INTEGER, LONG, PKDPC, PKTIMER, TIMER_TYPE, ULONG},

@@ -8,7 +8,7 @@ use alloc::{boxed::Box, vec::Vec};
 
 use super::{dispatcher::Waitable, objects};
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     kernel::{
         thread::ThreadName,
         timer::{Entry, Key},
@@ -20,7 +20,7 @@ use crate::{
         KWAIT_REASON, MAXIMUM_WAIT_OBJECTS, NTSTATUS, PKWAIT_BLOCK, PLARGE_INTEGER, PVOID, STATUS_SUCCESS,
         STATUS_TIMEOUT, THREAD_WAIT_OBJECTS, ULONG, WAIT_TYPE,
     },
-    verifier::{Checked, Violation, documented::USER_WAIT, irql::Ddi, memory::Use, violation},
+    verifier::{Checked, Violation, irql::Ddi, memory::Use, numbers::USER_WAIT, violation},
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;

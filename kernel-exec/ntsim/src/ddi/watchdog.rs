@@ -6,13 +6,16 @@
 extern crate alloc;
 
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{entry::enter, machine::Machine},
     trace::Value,
     types::{
         DISPATCH_LEVEL, KDPC_WATCHDOG_INFORMATION, LOGICAL, NTSTATUS, PKDPC_WATCHDOG_INFORMATION,
         STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
     },
-    verifier::{bugcheck::irql_name, irql::Ddi, violation},
+    verifier::{
+        irql::{Ddi, irql_name},
+        violation,
+    },
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;

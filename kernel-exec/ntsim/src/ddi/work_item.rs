@@ -14,7 +14,10 @@ use core::ffi::c_void;
 
 use super::objects;
 use crate::{
-    engine::machine::{Machine, enter, enter_run},
+    engine::{
+        entry::{enter, enter_run},
+        machine::Machine,
+    },
     kernel::pool::Request,
     kernel::work::{Call, Item, QUEUES},
     trace::Value,

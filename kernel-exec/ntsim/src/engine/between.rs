@@ -10,7 +10,10 @@ extern crate alloc;
 
 use alloc::{string::String, vec::Vec};
 
-use super::machine::{Machine, loaded, mine, outside};
+use super::{
+    entry::{mine, outside},
+    machine::{Machine, loaded},
+};
 use crate::{
     fault::frames::{MOST, lines_of},
     verifier::{irql::Ddi, stop::Stop},

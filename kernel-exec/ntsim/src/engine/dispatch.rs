@@ -14,7 +14,10 @@ use crate::{
     },
     trace::event::What,
     types::STATUS_SUCCESS,
-    verifier::{bugcheck::irql_name, irql::Ddi, violation},
+    verifier::{
+        irql::{Ddi, irql_name},
+        violation,
+    },
 };
 
 /// The reason of a wait in KeFlushQueuedDpcs.

@@ -19,11 +19,10 @@ use alloc::{
 };
 
 use super::{
-    machine::PROCESSORS,
+    choice::{Next, PointKind, after, byte_of},
     order::{self, Item, Order, is_weak},
-    schedule::{Next, PointKind, after, byte_of},
 };
-use crate::trace::Event;
+use crate::{limits::PROCESSORS, trace::Event};
 
 /// How many of a processor's events, weak ones apart, may be missing in a row in this run.
 const MISSING: usize = 6;

@@ -37,10 +37,11 @@ use std::{
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
-    machine::{Machine, PROCESSORS, Suspend, activate, active},
-    run::{Ended, Program, Threads, Until},
+    job::Program,
+    machine::{Machine, Suspend, activate, active},
+    run::{Ended, Threads, Until},
 };
-use crate::verifier::stop::Stop;
+use crate::{limits::PROCESSORS, verifier::stop::Stop};
 
 /// A program of a free run, which moves to another OS thread.
 pub type FreeProgram = Box<dyn FnOnce() + Send>;

@@ -10,33 +10,30 @@ use core::cell::{Cell, RefCell};
 
 use rustc_hash::FxHashMap;
 
-use super::{machine::Machine, schedule::mixed};
-use crate::image_range::in_image;
-
 /// Atomics that are found in one look.
-const RECENT: usize = 64;
+pub(super) const RECENT: usize = 64;
 /// The space of statics; others are the numbers of blocks.
-const STATICS: u32 = u32::MAX;
+pub(super) const STATICS: u32 = u32::MAX;
 
 /// What is known of an address.
 #[derive(Debug, Clone, Copy, Default)]
-struct Known {
+pub(super) struct Known {
     /// 0: nothing.
-    address: usize,
-    identity: u64,
+    pub(super) address: usize,
+    pub(super) identity: u64,
 }
 
 /// The atomics that were used.
 #[derive(Debug)]
 pub(crate) struct Identities {
-    hash: Cell<u64>,
-    recent: [Cell<Known>; RECENT],
-    numbers: RefCell<Numbers>,
+    pub(super) hash: Cell<u64>,
+    pub(super) recent: [Cell<Known>; RECENT],
+    pub(super) numbers: RefCell<Numbers>,
 }
 
 /// Numbers of atomics in their spaces.
 #[derive(Debug, Default)]
-struct Numbers {
+pub(super) struct Numbers {
     /// By space, and by the place in it.
     atomics: FxHashMap<(u32, usize), u32>,
     /// How many a space has.
@@ -44,7 +41,7 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn of(&mut self, space: u32, place: usize) -> u32 {
+    pub(super) fn of(&mut self, space: u32, place: usize) -> u32 {
         *self.atomics.entry((space, place)).or_insert_with(|| {
             let count = self.counts.entry(space).or_default();
             *count += 1;
@@ -86,38 +83,8 @@ impl Identities {
     }
 }
 
-impl Machine {
-    /// An atomic at an address is used.
-    #[inline(always)]
-    pub(crate) fn identify(&self, address: usize) {
-        if self.arena.offset(address).is_none() && !in_image(address) {
-            return;
-        }
-        let objects = &self.identities;
-        let [first, ..] = &objects.recent;
-        let recent = objects.recent.get((address >> 2) % RECENT).unwrap_or(first);
-        let mut known = recent.get();
-        if known.address != address {
-            known = Known { address, identity: self.identity(address) };
-            recent.set(known);
-        }
-        objects.hash.set(mixed(objects.hash.get(), known.identity));
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn identity(&self, address: usize) -> u64 {
-        let (space, place) = match self.arena.offset(address) {
-            None => (STATICS, address),
-            Some(offset) => {
-                let kernel = self.kernel.borrow();
-                kernel
-                    .pool
-                    .find(offset)
-                    .map_or((STATICS - 1, 0), |block| (block.number, offset - block.offset))
-            }
-        };
-        let number = self.identities.numbers.borrow_mut().of(space, place);
-        u64::from(space) << 32 | u64::from(number)
-    }
+/// Adds a number to a hash (by the multiplication of FxHash).
+#[inline(always)]
+pub(crate) fn mixed(hash: u64, number: u64) -> u64 {
+    (hash.rotate_left(5) ^ number).wrapping_mul(0x517C_C1B7_2722_0A95)
 }

@@ -6,10 +6,8 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 
-use super::{
-    machine::PROCESSORS,
-    schedule::{Next, PointKind, random},
-};
+use super::choice::{Next, PointKind, random};
+use crate::limits::PROCESSORS;
 
 /// The state of the scheduler.
 #[derive(Debug, Clone)]

@@ -41,9 +41,9 @@ extern crate alloc;
 use alloc::string::String;
 
 use super::{
+    choice::{Next, PointKind},
     machine::{Machine, NOBODY},
     recording::Decision,
-    schedule::{Next, PointKind},
 };
 use crate::{
     kernel::{processor::Activity, thread::NO_THREAD},

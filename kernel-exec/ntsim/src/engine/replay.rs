@@ -6,8 +6,8 @@ extern crate alloc;
 use alloc::string::String;
 
 use super::{
+    choice::{Next, PointKind},
     recording::{Decision, Recording},
-    schedule::{Next, PointKind},
 };
 
 /// A summary of the program's actions so far.

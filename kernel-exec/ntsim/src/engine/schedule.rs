@@ -5,12 +5,12 @@ extern crate alloc;
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 use super::{
-    explore::search::{Search, Situation},
+    choice::{Next, PointKind, nth, of_byte, random},
+    explore::search::Search,
     follow::Follower,
-    machine::Machine,
     order::Order,
     pct::Pct,
-    recording::{Decision, Recording},
+    recording::Recording,
     replay::{Player, SoFar},
 };
 
@@ -34,14 +34,14 @@ use super::{
 /// competes for it anew at each release, and may lose each time.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    source: Source,
+    pub(super) source: Source,
     /// Whether this schedule made the last decision about which processor runs. It is cleared when
     /// a processor runs because it is the only one.
-    unbroken: bool,
+    pub(super) unbroken: bool,
 }
 
 #[derive(Debug, Clone)]
-enum Source {
+pub(super) enum Source {
     RoundRobin,
     Seed(u64),
     Bytes { bytes: Vec<u8>, position: usize },
@@ -50,9 +50,6 @@ enum Source {
     Explore(Box<Search>),
     Follow(Box<Follower>),
 }
-
-/// For how many preemption points a processor runs under round robin.
-pub(super) const QUANTUM: u32 = 16;
 
 impl Schedule {
     /// Each runnable processor in turn, for 16 preemption points each, and the first possibility of
@@ -117,7 +114,7 @@ impl Schedule {
     }
 
     /// Whether the source is asked at every point. Recordings join such decisions.
-    fn is_fine(&self) -> bool {
+    pub(super) fn is_fine(&self) -> bool {
         matches!(self.source, Source::Pct(_) | Source::Explore(_))
     }
 
@@ -165,7 +162,7 @@ impl Schedule {
     }
 
     /// Whether the source is asked before the return of a call-out, too.
-    fn asks_at_return(&self, so_far: SoFar) -> bool {
+    pub(super) fn asks_at_return(&self, so_far: SoFar) -> bool {
         match &self.source {
             Source::RoundRobin => false,
             Source::Bytes { bytes, position } => *position < bytes.len(),
@@ -238,200 +235,11 @@ impl Schedule {
     }
 }
 
-/// The kind of place at which the schedule is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PointKind {
-    /// At a point that counts, before a call.
-    Before,
-    /// Before the return of a call-out.
-    Return,
-    /// Behind a call, or before the first step of a call-out.
-    After,
-    /// Behind a call, as `After`, by which the running processor is alone no more.
-    Woken,
-    /// Where the processor that ran cannot go on.
-    Switch,
-}
-
-/// A schedule's decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Next {
-    /// The processor that runs.
-    pub(crate) processor: usize,
-    /// How many points it runs past.
-    pub(crate) points: u32,
-    /// Whether it is stopped behind the last call, not only before the next one.
-    pub(crate) early: bool,
-}
-
-impl PointKind {
-    /// Whether the point is behind a call.
-    pub(crate) fn is_behind(self) -> bool {
-        matches!(self, Self::After | Self::Woken)
-    }
-}
-
-impl Next {
-    /// A decision that ends before a call.
-    pub(crate) fn late(processor: usize, points: u32) -> Self {
-        Self { processor, points, early: false }
-    }
-
-    /// The next decision of round robin.
-    pub(crate) fn in_turn(runnable: u64, current: usize) -> Self {
-        Self::late(after(runnable, current), QUANTUM)
-    }
-}
-
-/// The byte that encodes this decision, if at most four processors can run, for at most 31 points.
-/// Otherwise a byte that encodes a similar decision.
-pub(super) fn byte_of(runnable: u64, next: Next) -> u8 {
-    let which = (runnable & ((1 << next.processor) - 1)).count_ones() as u8;
-    let (points, early) = (next.points.min(31) as u8, u8::from(next.early));
-    if runnable.count_ones() <= 4 {
-        early << 7 | which << 5 | points
-    } else {
-        which << 5 | early << 4 | points.min(15)
-    }
-}
-
-/// The decision that a byte encodes.
-fn of_byte(byte: u8, runnable: u64) -> Next {
-    let count = runnable.count_ones();
-    let (which, early, points) = if count <= 4 {
-        (byte >> 5 & 3, byte >> 7, byte & 31)
-    } else {
-        (byte >> 5, byte >> 4 & 1, byte & 15)
-    };
-    Next { processor: nth(runnable, u32::from(which) % count), points: points.into(), early: early == 1 }
-}
-
-impl Machine {
-    /// Asks the schedule which of several runnable processors runs.
-    pub(crate) fn ask_schedule(&self, runnable: u64, kind: PointKind) -> Result<Next, String> {
-        let (current, mut schedule) = (self.current.get(), self.schedule.borrow_mut());
-        if let Source::Follow(follower) = &mut schedule.source {
-            let forced = self.clock.is_woken() || matches!(kind, PointKind::Woken | PointKind::Switch);
-            return Ok(follower.run(
-                runnable,
-                current,
-                kind,
-                forced,
-                self.recorder.borrow().trace().events(),
-            ));
-        }
-        let Source::Explore(search) = &mut schedule.source else {
-            return schedule.run(runnable, current, kind, self.so_far());
-        };
-        let (timed, recorder) = (self.timed(), self.recorder.borrow());
-        search.run(&Situation {
-            runnable,
-            current,
-            running: self.inside.get(),
-            kind,
-            events: recorder.trace().events(),
-            named: recorder.named(),
-            timed,
-        })
-    }
-
-    /// Whether the schedule is asked before the return of a call-out.
-    pub(crate) fn asks_at_return(&self) -> bool {
-        self.schedule.borrow().asks_at_return(self.so_far())
-    }
-
-    /// Records that the schedule was not asked, because only one processor could run.
-    pub(crate) fn not_asked(&self) {
-        self.schedule.borrow_mut().unbroken = false;
-    }
-
-    /// Chooses one of a processor's threads, from 0. The last one already runs unless the processor
-    /// is vacant.
-    pub(crate) fn choose_thread(&self, options: u8, vacant: bool) -> u8 {
-        if let (false, Source::Follow(follower)) = (vacant, &mut self.schedule.borrow_mut().source) {
-            follower.next_is_thread();
-        }
-        self.choose(options)
-    }
-
-    /// While tracing, records the place of a decision among the events.
-    pub(crate) fn note_decision(&self, decision: Decision) {
-        if self.tracing.get() {
-            let events = self.recorder.borrow().trace().events().len();
-            self.ordered.borrow_mut().push((events, decision));
-        }
-    }
-
-    /// Records which processor runs. If the schedule is asked at every point, successive decisions
-    /// for the same processor are joined. The point at which it was asked counts, too, if it is one
-    /// that counts.
-    pub(crate) fn record_run(&self, processor: usize, points: u32, kind: PointKind) {
-        let decision = match kind {
-            PointKind::After => Decision::After { processor: processor as u8, points },
-            PointKind::Woken => Decision::Woken { processor: processor as u8, points },
-            _ => Decision::Run { processor: processor as u8, points },
-        };
-        self.note_decision(decision);
-        let mut schedule = self.schedule.borrow_mut();
-        let goes_on = self.inside.get() && processor == self.current.get() && kind == PointKind::Before;
-        let join = schedule.is_fine() && core::mem::replace(&mut schedule.unbroken, true) && goes_on;
-        let mut decisions = self.decisions.borrow_mut();
-        if let (true, Some(last)) = (join, decisions.last_mut())
-            && last.join(processor, points)
-        {
-            return;
-        }
-        decisions.push(decision, self.so_far().hash);
-    }
-
-    /// A summary of the program's actions so far.
-    pub(crate) fn so_far(&self) -> SoFar {
-        let (counts, mut hash) = (&self.counts, self.calls.get());
-        let atomics = [&counts.loads, &counts.stores, &counts.rmw].map(crate::counters::Count::get);
-        let step = self.clock.steps();
-        for number in atomics.into_iter().chain([step, self.current.get() as u64]) {
-            hash = mixed(hash, number);
-        }
-        let short = |hash: u64| (hash >> 32) as u32 | 1;
-        SoFar { hash: short(mixed(hash, self.identities.hash())), hash_2: short(hash), step }
-    }
-}
-
-/// Adds a number to a hash (by the multiplication of FxHash).
-#[inline(always)]
-pub(crate) fn mixed(hash: u64, number: u64) -> u64 {
-    (hash.rotate_left(5) ^ number).wrapping_mul(0x517C_C1B7_2722_0A95)
-}
-
-/// The position of the `n`-th set bit, from the lowest, modulo 64 if there are fewer.
-fn nth(mask: u64, n: u32) -> usize {
-    let mut rest = mask;
-    for _ in 0..n {
-        rest &= rest.wrapping_sub(1);
-    }
-    rest.trailing_zeros() as usize % 64
-}
-
-/// The position of the next set bit after `current`, wrapping around.
-pub(super) fn after(mask: u64, current: usize) -> usize {
-    let above = if current >= 63 { 0 } else { mask & (u64::MAX << (current + 1)) };
-    let candidates = if above == 0 { mask } else { above };
-    candidates.trailing_zeros() as usize % 64
-}
-
-/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014).
-pub(super) fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut value = *state;
-    value = (value ^ value >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    value = (value ^ value >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    value ^ value >> 31
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Next, PointKind, Schedule, after, nth};
+    use super::{Next, PointKind, Schedule, nth};
     use crate::engine::{
+        choice::after,
         recording::{Decision, Recording},
         replay::SoFar,
     };

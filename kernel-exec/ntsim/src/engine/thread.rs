@@ -7,8 +7,8 @@
 extern crate alloc;
 
 use super::{
+    choice::PointKind,
     machine::{Machine, NOBODY},
-    schedule::PointKind,
 };
 use crate::{
     kernel::{
@@ -17,7 +17,11 @@ use crate::{
         wait::Wait,
     },
     trace::event::What,
-    verifier::{bugcheck::irql_name, irql::Ddi, stop::Stop, violation},
+    verifier::{
+        irql::{Ddi, irql_name},
+        stop::Stop,
+        violation,
+    },
 };
 
 const DISPATCH: u8 = 2;

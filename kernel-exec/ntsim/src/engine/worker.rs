@@ -14,7 +14,7 @@ use crate::{
     },
     trace::event::What,
     types::STATUS_SUCCESS,
-    verifier::{bugcheck::irql_name, violation},
+    verifier::{irql::irql_name, violation},
 };
 
 impl Machine {

@@ -5,7 +5,7 @@
 //! hook and then `abort`. On NT that code has no such check, so here it ends the run, as the fault
 //! would have.
 //!
-//! The hook itself cannot be left for ever: std holds a lock while it runs. So [`Noted`] keeps what
+//! The hook itself cannot be left for ever: std holds a lock while it runs. So `Noted` keeps what
 //! the check has found, and the hook returns. The handler of the signal that `abort` sends then has
 //! the thread leave its coroutine, as after a fault. POSIX lets that handler not return.
 
@@ -16,7 +16,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::{any::Any, cell::RefCell};
+use core::any::Any;
 use std::{
     panic::{PanicHookInfo, catch_unwind, resume_unwind, set_hook, take_hook},
     path::Path,
@@ -24,14 +24,15 @@ use std::{
 };
 
 use super::{
-    Access,
+    cause::Access,
     frames::{MOST, is_own, lines_of},
+    state::Found,
 };
 use crate::{
     engine::machine::{Machine, active},
     verifier::{
         Violation,
-        documented::{MISALIGNED, PRECONDITION},
+        numbers::{MISALIGNED, PRECONDITION},
         violation,
     },
 };
@@ -54,28 +55,6 @@ const WITHOUT_UNWINDING: [&str; 4] = [
 ];
 /// Frames between the hook and the check, at most.
 const FRAMES: usize = 64;
-
-/// What a check has found.
-#[derive(Debug)]
-struct Found {
-    message: String,
-    /// The place in the source, with file and line.
-    place: String,
-    /// An address in the driver's function.
-    code: u64,
-    backtrace: Vec<String>,
-}
-
-/// What a check has found on a coroutine that is about to call `abort`.
-#[derive(Debug, Default)]
-pub(super) struct Noted(RefCell<Option<Found>>);
-
-impl Noted {
-    /// Whether there is something. In a handler.
-    pub(super) fn is_some(&self) -> bool {
-        self.0.try_borrow().is_ok_and(|found| found.is_some())
-    }
-}
 
 /// Puts ntsim's hook in front of the one that there is: once a process. A hook that is set later
 /// replaces it.

@@ -8,16 +8,8 @@ extern crate alloc;
 
 use alloc::{string::String, vec::Vec};
 
+use super::cause::Kind;
 use crate::{engine::machine::Machine, verifier::stop::Stop};
-
-/// The reason why a run makes no progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The run spends processor time.
-    Spins,
-    /// The run waits in the host.
-    Waits,
-}
 
 impl Machine {
     /// Ends a run that does not reach a preemption point.

@@ -6,7 +6,7 @@ use iced_x86::{
     Decoder, DecoderOptions, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, Register, UsedMemory,
 };
 
-use super::{Access, Cause, SYSTEM_START, USER_END};
+use super::cause::{Access, Cause, SYSTEM_START, USER_END};
 
 /// The most bytes of an instruction.
 const LONGEST: usize = 15;

@@ -7,22 +7,30 @@
 //! code outside of a kernel call. The other is a fault in the host's C library, which may hold a
 //! lock of the allocator.
 //!
+//! - `cause` and `state` have the data of the other files.
 //! - `signal` has the handlers, and makes a thread leave its coroutine.
 //! - `checks` handles what the checks of a build with debug assertions find.
 //! - `instruction` decodes the instruction that faulted, where the processor does not say.
-//! - `stack` has the sizes of stacks, and bug check 0x7F.
+//! - `stack` has the sizes of stacks, and `overrun` bug check 0x7F.
 //! - `frames` makes backtraces.
 //! - `hang` and `watch` end runs that do not reach a preemption point any more.
 
+pub(crate) mod cause;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod checks;
 pub(crate) mod frames;
 pub(crate) mod hang;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod instruction;
+pub(crate) mod overrun;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) mod signal;
 pub(crate) mod stack;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) mod state;
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[path = "no_state.rs"]
+pub(crate) mod state;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod watch;
 
@@ -36,6 +44,7 @@ extern crate alloc;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 
+use self::cause::{Access, Cause, Fault, SYSTEM_START, USER_END};
 use crate::{
     engine::{halt::unbox, machine::Machine},
     kernel::thread::{IDLE, SYSTEM},
@@ -45,65 +54,8 @@ use crate::{
 
 const DISPATCH: u8 = 2;
 const ACCESS_VIOLATION: u32 = 0xC000_0005;
-/// Addresses below this one are the user's.
-const USER_END: u64 = 1 << 47;
-/// Addresses from this one on are the system's. Those in between are not canonical.
-const SYSTEM_START: u64 = !0 << 47;
 /// An address below this one is an offset from a null pointer.
 const NULL_END: u64 = 0x1_0000;
-
-/// The way in which an instruction uses memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    Read,
-    Write,
-    Execute,
-    /// A read or a write.
-    Unknown,
-}
-
-impl Access {
-    /// The number of this access in the parameters of most bug checks.
-    const fn number(self) -> u64 {
-        match self {
-            Self::Read | Self::Unknown => 0,
-            Self::Write => 1,
-            Self::Execute => 8,
-        }
-    }
-
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "written to",
-            Self::Execute => "called as a routine",
-            Self::Unknown => "dereferenced",
-        }
-    }
-}
-
-/// The cause of a fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// An address was accessed. `present` says that the memory exists, for other kinds of access.
-    Memory { address: u64, access: Access, present: bool },
-    /// An exception that is not about memory, and its description.
-    Exception { code: u32, what: &'static str },
-    /// An instruction that ntsim does not simulate.
-    Instruction(String),
-    /// `int 29h` with this code.
-    FastFail(u64),
-}
-
-/// A fault of the host.
-#[derive(Debug, Clone)]
-pub(crate) struct Fault {
-    pub(crate) cause: Cause,
-    /// The address of the instruction.
-    pub(crate) code: u64,
-    /// The running functions of the driver, innermost first.
-    pub(crate) backtrace: Vec<String>,
-}
 
 impl Machine {
     /// Ends the run with the bug check that NT makes of a fault.

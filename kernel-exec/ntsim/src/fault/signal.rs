@@ -13,20 +13,17 @@ use core::{
     ffi::{c_int, c_void},
     mem::MaybeUninit,
     ops::Range,
-    ptr::NonNull,
 };
 use std::sync::OnceLock;
 
-use corosensei::stack::{DefaultStack, Stack as _};
 use iced_x86::Register;
 
-pub(crate) use super::watch::Watch;
 use super::{
-    Access, Cause, Fault,
-    checks::{self, Noted},
+    cause::{Access, Cause, Fault, USER_END},
+    checks,
     frames::lines_of,
-    hang,
     instruction::{self, Registers},
+    state::{Copies, Reason, Record},
 };
 use crate::{
     asan,
@@ -38,8 +35,6 @@ use crate::{
 /// The signals of faults, and the one of `abort`.
 const SIGNALS: [c_int; 6] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT];
-/// The size in bytes of the stack that is set aside, on which function names are looked up.
-const ASIDE: usize = 512 << 10;
 /// The size in bytes of a handler's stack, for a thread without one.
 const HANDLER_STACK: usize = 64 << 10;
 
@@ -65,62 +60,6 @@ const KEPT: &str = "\nntsim: the pool of a simulated kernel that has ended is us
 static BEFORE: OnceLock<[libc::sigaction; SIGNALS.len()]> = OnceLock::new();
 /// The code of the host's C library. Empty where the library is linked into the program.
 static C_LIBRARY: OnceLock<Range<usize>> = OnceLock::new();
-
-/// The registers in the order of the host's `gregset_t`.
-pub(super) type Copies = [i64; 23];
-
-/// The reason why a thread leaves its coroutine.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Reason {
-    /// A signal of a fault.
-    Fault(c_int),
-    /// A page of the arena is closed.
-    Page { address: usize, write: bool },
-    /// The stack is full.
-    Guard,
-    /// The run does not reach a preemption point.
-    Hang(hang::Kind),
-    /// One of Rust's checks has found something, and the thread calls `abort`.
-    Check,
-}
-
-/// The data that a handler leaves for [`landing`].
-#[repr(C)]
-struct Record {
-    /// The registers that the unwinder starts with.
-    registers: Copies,
-    /// The address of the instruction.
-    code: u64,
-    reason: Reason,
-}
-
-/// The stack on which a thread ends after it has left its coroutine. One is enough, because the run
-/// is then over.
-pub(crate) struct Aside {
-    stack: DefaultStack,
-    noted: Noted,
-}
-
-impl Default for Aside {
-    #[expect(clippy::panic, reason = "a test process without memory for a stack cannot go on")]
-    fn default() -> Self {
-        let stack = DefaultStack::new(ASIDE);
-        let stack = stack.unwrap_or_else(|error| panic!("ntsim: no memory for a stack: {error}"));
-        Self { stack, noted: Noted::default() }
-    }
-}
-
-impl Aside {
-    fn record(&self) -> *mut Record {
-        let room = size_of::<Record>().next_multiple_of(64);
-        core::ptr::with_exposed_provenance_mut(self.stack.base().get() - room)
-    }
-
-    /// What one of Rust's checks has found.
-    pub(super) fn noted(&self) -> &Noted {
-        &self.noted
-    }
-}
 
 global_asm!(
     ".globl ntsim_fault_entry",
@@ -223,36 +162,6 @@ fn c_library() -> Range<usize> {
 /// Whether an instruction is in the C library.
 pub(super) fn is_c_library(code: u64) -> bool {
     C_LIBRARY.get().is_some_and(|library| library.contains(&(code as usize)))
-}
-
-/// Opens or closes pages.
-pub(crate) fn protect(address: *mut u8, size: usize, open: bool) {
-    let protection = if open { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_NONE };
-    // SAFETY: these are pages of the arena or of a stack's guard. They are accessed through raw
-    // pointers only, and an access to them while they are closed stops the run.
-    let failed = unsafe { libc::mprotect(address.cast(), size, protection) };
-    assert_eq!(failed, 0, "ntsim: the host does not let pages be protected");
-}
-
-/// Reserves addresses that cannot be accessed; none where the host refuses, and with
-/// AddressSanitizer: LeakSanitizer looks for pointers in what the allocator has, only.
-pub(crate) fn reserve(size: usize) -> Option<NonNull<u8>> {
-    if asan::ENABLED {
-        return None;
-    }
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: addresses that the host chooses.
-    let memory = unsafe { libc::mmap(core::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0) };
-    if memory == libc::MAP_FAILED { None } else { NonNull::new(memory.cast()) }
-}
-
-/// Closes addresses that [`reserve`] has reserved, as they were then: closed neighbours are one
-/// mapping of the host's.
-pub(crate) fn close(address: *mut u8, size: usize) {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
-    // SAFETY: whole pages of a reservation that nothing uses any more.
-    let memory = unsafe { libc::mmap(address.cast(), size, libc::PROT_NONE, flags, -1, 0) };
-    assert_ne!(memory, libc::MAP_FAILED, "ntsim: the host does not let pages be closed");
 }
 
 /// The registers of the code that a handler has interrupted.
@@ -446,7 +355,7 @@ fn cause(signal: c_int, record: &Record) -> Cause {
             };
             let address = register(registers, libc::REG_CR2) as u64;
             // The host reports memory as present at all of its own addresses.
-            let present = bits & PRESENT != 0 && address < super::USER_END;
+            let present = bits & PRESENT != 0 && address < USER_END;
             Cause::Memory { address, access, present }
         }
         PROTECTION | STACK => instruction::protection_fault(record.code, registers),

@@ -1,21 +1,17 @@
 //! The stacks of threads: their sizes, and the bytes that the driver may use.
 
-extern crate alloc;
-
-use alloc::{string::String, vec::Vec};
 use core::ops::Range;
 
 use corosensei::stack::{DefaultStack, Stack};
 
-use super::host;
-use crate::{asan, engine::machine::Machine, kernel::thread::ThreadName, verifier::violation};
+use crate::{asan, host_pages};
 
 /// Whether stacks have limits. AddressSanitizer and coverage make frames larger by amounts without
 /// a bound.
 pub(crate) const LIMITED: bool = !asan::ENABLED && !cfg!(fuzzing);
 
 /// How many times the stack of optimised code this build's code uses.
-const MULTIPLE: usize = match usize::from_str_radix(env!("NTSIM_STACK_MULTIPLE"), 10) {
+pub(super) const MULTIPLE: usize = match usize::from_str_radix(env!("NTSIM_STACK_MULTIPLE"), 10) {
     Ok(multiple) => multiple,
     Err(_) => unreachable!(),
 };
@@ -128,7 +124,7 @@ pub(crate) fn new(size: usize) -> DefaultStack {
     let stack = DefaultStack::new(GUARD + size)
         .unwrap_or_else(|error| panic!("ntsim: no memory for a stack of {size} bytes: {error}"));
     let bounds = bounds(&stack, size);
-    host::protect(core::ptr::without_provenance_mut(bounds.guard), bounds.limit - bounds.guard, false);
+    host_pages::protect(core::ptr::without_provenance_mut(bounds.guard), bounds.limit - bounds.guard, false);
     stack
 }
 
@@ -142,47 +138,4 @@ pub(crate) fn bounds(stack: &DefaultStack, size: usize) -> Bounds {
 pub(crate) fn open(stack: &DefaultStack, size: usize) -> Range<usize> {
     let Bounds { limit, base, .. } = bounds(stack, size);
     limit..base
-}
-
-impl Machine {
-    /// Ends the run because the driver has used more bytes of a stack than the limit.
-    #[cold]
-    pub(crate) fn stack_overrun(&self, depth: usize) -> ! {
-        let limit = limit(self.config.get().stack);
-        let what = alloc::format!("has used {depth} bytes of its kernel stack, which has {limit}");
-        self.double_fault(&what, self.backtrace())
-    }
-
-    /// Ends the run because the driver has written beyond its stack, between two kernel calls.
-    #[cold]
-    pub(crate) fn stack_overrun_unseen(&self) -> ! {
-        let limit = limit(self.config.get().stack);
-        let what = alloc::format!(
-            "has used more than the {limit} bytes of its kernel stack, in a routine that made no kernel call there"
-        );
-        self.double_fault(&what, self.backtrace())
-    }
-
-    /// Ends the run because the driver has run into the guard below its stack.
-    pub(crate) fn guard_touched(&self, backtrace: Vec<String>) -> ! {
-        let limit = limit(self.config.get().stack);
-        let most = size(self.config.get().stack);
-        let what =
-            alloc::format!("has run off its kernel stack, which has {limit} bytes: of the host's, {most}");
-        self.double_fault(&what, backtrace)
-    }
-
-    fn double_fault(&self, what: &str, backtrace: Vec<String>) -> ! {
-        let owner = if self.cpu().in_dpc.get() {
-            alloc::format!("a DPC routine on processor {}", self.current.get())
-        } else {
-            alloc::format!("{}", ThreadName::of(self.thread()))
-        };
-        let multiple = match MULTIPLE {
-            1 => String::new(),
-            _ => alloc::format!(" times {MULTIPLE}, for a build that is not optimised"),
-        };
-        let rule = alloc::format!("{owner} {what} (Config::stack{multiple})");
-        self.bug_check_with(violation(0x7F, [8, 0, 0, 0], rule), backtrace)
-    }
 }

@@ -8,7 +8,6 @@
 //! with the same stack pointer.
 
 use core::{
-    cell::Cell,
     ffi::{c_int, c_void},
     mem::MaybeUninit,
     ptr::null_mut,
@@ -17,8 +16,9 @@ use core::{
 use std::sync::OnceLock;
 
 use super::{
-    hang::Kind,
-    signal::{Copies, Reason, install, interrupted, is_c_library, register},
+    cause::Kind,
+    signal::{install, interrupted, is_c_library, register},
+    state::{Copies, Progress, Reason, Watch},
 };
 use crate::{
     asan,
@@ -40,28 +40,6 @@ const PATIENCE: u32 = 1_000;
 const SYSTEM_CALL: [u8; 2] = [0x0F, 0x05];
 
 static INSTALLED: OnceLock<()> = OnceLock::new();
-
-/// The progress of a machine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
-    pub(crate) epoch: u32,
-    pub(crate) steps: u64,
-    pub(crate) jumps: u64,
-}
-
-/// The timer of a simulation, and its handler's state.
-#[derive(Debug, Default)]
-pub(crate) struct Watch {
-    timer: Cell<Option<libc::timer_t>>,
-    limit: Cell<Duration>,
-    progress: Cell<Progress>,
-    /// The thread's processor time when the progress was first seen.
-    since: Cell<Duration>,
-    /// The stack pointer of the waiting thread, and how many looks in a row have found it there.
-    waits: Cell<(i64, u32)>,
-    /// How many looks were made since the time was over.
-    late: Cell<u32>,
-}
 
 impl Watch {
     /// Starts looking, on the calling thread. A limit of zero stops it.
@@ -126,15 +104,6 @@ impl Watch {
             self.arm(AGAIN);
         }
         None
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if let Some(timer) = self.timer.take() {
-            // SAFETY: the timer comes from `create`, and is deleted once.
-            unsafe { libc::timer_delete(timer) };
-        }
     }
 }
 

@@ -5,7 +5,7 @@ extern crate alloc;
 use alloc::vec::Vec;
 
 use crate::{
-    etw::{Event, Session, SessionId},
+    etw::session::{Event, Session, SessionId},
     types::{GUID, NTSTATUS, PETWENABLECALLBACK, STATUS_BUFFER_OVERFLOW},
 };
 

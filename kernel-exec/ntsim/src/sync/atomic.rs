@@ -6,8 +6,9 @@ use crate::{
     arena::Memory,
     counters::Count,
     engine::{
+        entry::mine,
         free::attend,
-        machine::{Machine, active, mine},
+        machine::{Machine, active},
     },
     other_pools::{Owner, owner},
     program::is_active,

@@ -13,7 +13,7 @@ use super::{
     value::{Tag, Value},
 };
 use crate::{
-    etw::{self, SessionId},
+    etw::session::{Data, Event as EtwEvent, SessionId},
     kernel::thread::ThreadName,
     verifier::{irql::Ddi, stop::Stop},
 };
@@ -181,7 +181,7 @@ pub enum What {
         /// The sessions.
         sessions: Vec<SessionId>,
         /// The event.
-        event: etw::Event,
+        event: EtwEvent,
     },
     /// A line of [`note`](crate::note).
     Note(String),
@@ -300,8 +300,8 @@ impl Display for What {
                     write!(f, "{before}{}", session.0)?;
                 }
                 match &event.data {
-                    etw::Data::Text(text) => write!(f, ": {}", text.escape_debug()),
-                    etw::Data::Bytes(bytes) => write!(f, ": id {}, {} bytes", event.id, bytes.len()),
+                    Data::Text(text) => write!(f, ": {}", text.escape_debug()),
+                    Data::Bytes(bytes) => write!(f, ": id {}, {} bytes", event.id, bytes.len()),
                 }
             }
             Self::Note(line) => write!(f, "note: {line}"),

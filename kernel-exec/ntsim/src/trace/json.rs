@@ -22,7 +22,7 @@ use super::{
     event::{Event, What},
     recorder::Trace,
 };
-use crate::engine::machine::PROCESSORS;
+use crate::limits::PROCESSORS;
 
 const FORMAT: &str = "ntsim trace";
 const VERSION: u32 = 1;

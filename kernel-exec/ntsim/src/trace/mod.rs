@@ -4,6 +4,7 @@ pub(crate) mod event;
 pub(crate) mod json;
 pub(crate) mod mark;
 pub(crate) mod name;
+pub(crate) mod record;
 pub(crate) mod recorder;
 pub(crate) mod timeline;
 pub(crate) mod value;

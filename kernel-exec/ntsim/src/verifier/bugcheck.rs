@@ -9,7 +9,7 @@ use core::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-use super::pages;
+use super::{irql::irql_name, pages};
 
 /// A bug check, with which a real machine stops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,19 +30,6 @@ pub struct BugCheck {
     /// broken rule, which names its objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<String>,
-}
-
-/// An IRQL's name.
-pub(crate) fn irql_name(irql: u8) -> &'static str {
-    match irql {
-        0 => "PASSIVE_LEVEL",
-        1 => "APC_LEVEL",
-        2 => "DISPATCH_LEVEL",
-        13 => "CLOCK_LEVEL",
-        14 => "IPI_LEVEL",
-        15 => "HIGH_LEVEL",
-        _ => "a device's IRQL",
-    }
 }
 
 impl BugCheck {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, bugcheck::irql_name, violation};
+use super::{Checked, violation};
 
 extern crate alloc;
 
@@ -186,5 +186,18 @@ impl Ddi {
         let (name, ceiling) = (self.name(), self.ceiling());
         let rule = alloc::format!("{name} was called at IRQL {irql}, not ≤ {}", irql_name(ceiling));
         violation(0xC4, [0xE5, irql.into(), 0, 0], rule)
+    }
+}
+
+/// An IRQL's name.
+pub(crate) fn irql_name(irql: u8) -> &'static str {
+    match irql {
+        0 => "PASSIVE_LEVEL",
+        1 => "APC_LEVEL",
+        2 => "DISPATCH_LEVEL",
+        13 => "CLOCK_LEVEL",
+        14 => "IPI_LEVEL",
+        15 => "HIGH_LEVEL",
+        _ => "a device's IRQL",
     }
 }

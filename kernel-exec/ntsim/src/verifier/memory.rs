@@ -10,7 +10,7 @@ use super::{
     violation,
 };
 use crate::{
-    arena::Memory, engine::machine::Machine, fault::Access, kernel::pool::Block, other_pools::owner,
+    arena::Memory, engine::machine::Machine, fault::cause::Access, kernel::pool::Block, other_pools::owner,
     trace::value::Tag, types::IO_WORKITEM,
 };
 

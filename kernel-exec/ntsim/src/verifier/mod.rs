@@ -5,8 +5,10 @@ pub(crate) mod documented;
 pub(crate) mod freed;
 pub(crate) mod irql;
 pub(crate) mod memory;
+pub(crate) mod numbers;
 pub(crate) mod pages;
 pub(crate) mod stop;
+pub(crate) mod unload;
 
 extern crate alloc;
 

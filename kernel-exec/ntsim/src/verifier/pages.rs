@@ -1,6 +1,6 @@
 //! Names of bug checks, the meanings of their parameters, and their public pages.
 
-use super::documented::{ABOVE_ITS_IRQL, NO_WAIT, POOL_FLAGS, SPIN_LOCK_HELD};
+use super::numbers::{ABOVE_ITS_IRQL, NO_WAIT, POOL_FLAGS, SPIN_LOCK_HELD};
 
 /// The description of a bug check, or of one value of its first parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

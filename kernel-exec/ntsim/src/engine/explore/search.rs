@@ -11,7 +11,7 @@ use alloc::{string::String, vec::Vec};
 
 use super::footprint::Footprint;
 use crate::{
-    engine::schedule::{Next, PointKind, after},
+    engine::choice::{Next, PointKind, after},
     trace::Event,
 };
 

@@ -18,7 +18,7 @@ use super::super::{
     event::{Event, What},
     mark::{Mark, MarkKind},
 };
-use crate::{kernel::thread::ThreadName, verifier::bugcheck::irql_name};
+use crate::{kernel::thread::ThreadName, verifier::irql::irql_name};
 
 /// A period from one event to another, both included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

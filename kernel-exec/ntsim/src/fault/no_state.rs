@@ -1,0 +1,14 @@
+//! A machine's state for faults, on hosts where ntsim does not handle them.
+
+/// The stack for a thread that leaves its coroutine. Empty on these hosts.
+#[derive(Debug, Default)]
+pub(crate) struct Aside;
+
+/// The watch for runs without progress. It does not watch on these hosts.
+#[derive(Debug, Default)]
+pub(crate) struct Watch;
+
+impl Watch {
+    /// Does nothing.
+    pub(crate) fn set(&self, _limit: core::time::Duration) {}
+}

@@ -1,0 +1,87 @@
+//! Records events, and names objects for them.
+
+use core::ops::Range;
+
+use super::{
+    event::{Event, What},
+    name::Name,
+    value::Value,
+};
+use crate::{engine::machine::Machine, kernel::thread::ThreadName, verifier::irql::Ddi};
+
+impl Machine {
+    /// The name of an address. Without tracing, objects outside pool have no number.
+    pub(crate) fn name(&self, address: usize) -> Name {
+        if address == 0 {
+            return Name::Null;
+        }
+        if let Some(offset) = self.arena.offset(address) {
+            return match self.kernel.borrow().pool.find(offset) {
+                Some(block) => Name::Block { number: block.number, offset: offset - block.offset },
+                None => Name::Pool { offset },
+            };
+        }
+        if let Some(context) = self.kernel.borrow().threads.find(address) {
+            return Name::Thread(ThreadName::of(context));
+        }
+        if !self.tracing.get() {
+            return Name::Address(address);
+        }
+        let recorder = self.recorder.borrow();
+        let mut names = recorder.names.borrow_mut();
+        let number = names.entry(address).or_insert_with(|| {
+            let next = recorder.named.get();
+            recorder.named.set(next + 1);
+            next
+        });
+        Name::Object(*number)
+    }
+
+    /// Forgets the names of these addresses, because a new object has them. The objects before were
+    /// in memory of the host that has been freed since.
+    pub(crate) fn forget_names(&self, addresses: Range<usize>) {
+        self.recorder.borrow().names.borrow_mut().retain(|address, _| !addresses.contains(address));
+    }
+
+    /// A pointer-sized value as the trace shows it, either a small number or a pointer.
+    pub(crate) fn pointer(&self, value: usize) -> Value {
+        if value < 0x1_0000 && value != 0 {
+            Value::Bits(value as u64)
+        } else {
+            Value::Pointer(self.name(value))
+        }
+    }
+
+    /// An integer as the trace shows it. Pool addresses appear as names.
+    pub(crate) fn integer(&self, value: u64) -> Value {
+        match self.arena.offset(value as usize) {
+            Some(_) => Value::Pointer(self.name(value as usize)),
+            None => Value::Bits(value),
+        }
+    }
+
+    /// Adds an event.
+    pub(crate) fn record(&self, what: What) {
+        let event = Event {
+            step: self.clock.steps(),
+            time: self.clock.now(),
+            processor: self.current.get(),
+            irql: self.irql(),
+            what,
+        };
+        self.recorder.borrow_mut().trace.events.push(event);
+    }
+
+    /// Adds the call of a DDI, when tracing.
+    #[inline]
+    pub(crate) fn called<const N: usize>(
+        &self,
+        ddi: Ddi,
+        describe: impl FnOnce(&Self) -> ([Value; N], Option<Value>),
+    ) {
+        if self.tracing.get() {
+            let (arguments, result) = describe(self);
+            self.record(What::Call { ddi, arguments: arguments.into(), result });
+        }
+    }
+}
