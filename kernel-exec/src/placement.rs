@@ -2,8 +2,8 @@
 
 use crate::{status::NTSTATUS, task::Port};
 
-/// Where a task runs, and how: [`TaskBuilder::on`](crate::TaskBuilder::on) and the recipes of `ntcom`
-/// take it.
+/// Where a task runs, and how: [`TaskBuilder::on`](crate::TaskBuilder::on) and the recipes of
+/// `ntcom` take it.
 ///
 /// | placement | body's IRQL | |
 /// |---|---|---|
@@ -67,10 +67,10 @@ mod on_devices {
     /// The body is polled and dropped in a system worker thread. It may touch pageable memory and
     /// wait for a short time. There are few worker threads, and a body that keeps one keeps it from
     /// other work (learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads).
-    /// Wherever the body polls another future, it must be at PASSIVE_LEVEL again, in the thread that
-    /// it was called in. The task is in the image's default tracker, and its device object is
-    /// referenced until the task has ended. Waking it allocates nothing, because its work item is in
-    /// its block.
+    /// Wherever the body polls another future, it must be at PASSIVE_LEVEL again, in the thread
+    /// that it was called in. The task is in the image's default tracker, and its device object is
+    /// referenced until the task has ended. Waking it allocates nothing, because its work item is
+    /// in its block.
     ///
     /// ```
     /// # let device = std::ptr::null_mut();

@@ -1,10 +1,11 @@
 //! Tests that no `out` and no `iid` needs alignment, because every slot takes odd addresses.
 //!
-//! x86 reads and writes odd addresses without a fault. In a build with debug assertions rustc checks
-//! each access through a place such as `*out` or `&mut *out`, and core checks `copy_nonoverlapping`,
-//! `replace`, `swap` and `write_volatile`, so a slot with such an access ends the process here. A
-//! `write` or `read` of the pointer is the same instruction on x86 as the unaligned one, and core as
-//! rustup ships it does not check it (seen with Rust 1.95). So the last test reads the source.
+//! x86 reads and writes odd addresses without a fault. In a build with debug assertions rustc
+//! checks each access through a place such as `*out` or `&mut *out`, and core checks
+//! `copy_nonoverlapping`, `replace`, `swap` and `write_volatile`, so a slot with such an access
+//! ends the process here. A `write` or `read` of the pointer is the same instruction on x86 as the
+//! unaligned one, and core as rustup ships it does not check it (seen with Rust 1.95). So the last
+//! test reads the source.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;

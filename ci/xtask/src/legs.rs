@@ -32,6 +32,7 @@ pub(crate) const LEGS: &[Leg] = &[
     optional("fmt", "rustfmt agrees with every file", fmt),
     optional("clippy", "the lints, as errors, everywhere", clippy),
     optional("words", "comments and Markdown keep the rules of CONTRIBUTING.md, and are spelled right", words),
+    required("layers", "no import runs upward, and no circle has more than four files", layers),
     required("alone", "each package builds by itself, with each of its features", alone),
     required("features", "a driver's workspace builds by the right commands and is refused by the wrong ones", features),
     required("test", "unit, integration and documentation tests", tests),
@@ -244,6 +245,12 @@ fn msrv(context: &Context<'_>) -> anyhow::Result<Outcome> {
     check.current_dir(context.project.root()).arg(&toolchain);
     check.args(["check", "--workspace", "--all-targets", "--target-dir", "target/msrv"]);
     context.all(vec![check], |_| format!("checked with {toolchain}"))
+}
+
+fn layers(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut layers = xtask(context.project)?;
+    layers.arg("layers");
+    context.all(vec![layers], |output| last_line(output).to_owned())
 }
 
 fn words(context: &Context<'_>) -> anyhow::Result<Outcome> {

@@ -175,12 +175,14 @@ where
             builder.spawn(body).map(kept)
         }
         (TaskKind::WorkItem(_), _) => {
-            // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
+            // SAFETY: null, or a device of the driver, which holds a reference to it until it has
+            // been drained.
             let placement = unsafe { OnWorkItems::of(device) };
             TaskBuilder::new().on(placement).spawn(body).map(kept)
         }
         (TaskKind::Moving(_), _) => {
-            // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
+            // SAFETY: null, or a device of the driver, which holds a reference to it until it has
+            // been drained.
             let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
             TaskBuilder::new().on(placement).spawn(body).map(Some)
         }

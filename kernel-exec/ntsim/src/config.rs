@@ -69,10 +69,10 @@ pub struct Config {
     /// depth at a kernel call or an atomic is bug check 0x7F (8).
     ///
     /// A frame that makes no call is found at the next call-out, or at the return of its routine or
-    /// program, if it has written to the 64 bytes beyond the limit. That holds on Unix hosts, unless
-    /// a kernel call came from so deep that the kernel's own frames may reach there. At the latest
-    /// the frame is found when it reaches the guard below the host's stack. That stack has the bytes
-    /// of a thread, of a DPC, and 128 KiB for the kernel.
+    /// program, if it has written to the 64 bytes beyond the limit. That holds on Unix hosts,
+    /// unless a kernel call came from so deep that the kernel's own frames may reach there. At the
+    /// latest the frame is found when it reaches the guard below the host's stack. That stack has
+    /// the bytes of a thread, of a DPC, and 128 KiB for the kernel.
     ///
     /// A build that is not optimised (`opt-level = 0`) is allowed eight times as much. Under
     /// AddressSanitizer and with `cfg(fuzzing)`, which make frames larger, stacks have no limit.

@@ -19,7 +19,7 @@ unsafe impl Send for Room {}
 fn borrow(storage: &'static TaskStorage<64>, room: &Room) {
     let (allocator, layout) = (storage, Layout::new::<[u64; 8]>());
     let Some(memory) = allocator.allocate(layout) else { return };
-    // SAFETY: whoever has the storage has the room.
+    // SAFETY: only the owner of the storage counts here.
     room.0.with_mut(|used| unsafe { *used += 1 });
     // SAFETY: from above.
     unsafe { allocator.free(memory, layout) };

@@ -34,10 +34,10 @@ use crate::com::{
 pub struct AsyncOperationVtbl<T> {
     /// Slots 0–2.
     pub base: IUnknownVtbl,
-    /// Slot 3 `[C4]`: writes the status. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 3 `[C4]` writes the status. IRQL ≤ DISPATCH_LEVEL.
     pub get_status:
         Option<unsafe extern "system" fn(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS>,
-    /// Slot 4 `[C5]`: copies the value out, or zeroes `out` and returns the reason.
+    /// Slot 4 `[C5]` copies the value out, or zeroes `out` and returns the reason.
     ///
     /// `out` needs no alignment. `STATUS_PENDING` passes `NT_SUCCESS`: compare with
     /// `STATUS_SUCCESS`. IRQL ≤ DISPATCH_LEVEL.
@@ -125,11 +125,11 @@ pub type CompletedHandler = unsafe extern "system" fn(context: *mut c_void, stat
 pub struct AsyncControlVtbl {
     /// Slots 0–2.
     pub base: IUnknownVtbl,
-    /// Slot 3 `[C10]`: requests cancellation; always `STATUS_SUCCESS`. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 3 `[C10]` requests cancellation; always `STATUS_SUCCESS`. IRQL ≤ DISPATCH_LEVEL.
     pub cancel: Option<unsafe extern "system" fn(this: *mut c_void) -> NTSTATUS>,
-    /// Slot 4 `[C16]`: writes the status with which the operation failed. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 4 `[C16]` writes the status with which the operation failed. IRQL ≤ DISPATCH_LEVEL.
     pub get_error: Option<unsafe extern "system" fn(this: *mut c_void, out: *mut NTSTATUS) -> NTSTATUS>,
-    /// Slot 5 `[C14]`: sets the one completion handler. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 5 `[C14]` sets the one completion handler. IRQL ≤ DISPATCH_LEVEL.
     pub set_completed: Option<
         unsafe extern "system" fn(
             this: *mut c_void,
@@ -137,13 +137,13 @@ pub struct AsyncControlVtbl {
             context: *mut c_void,
         ) -> NTSTATUS,
     >,
-    /// Slot 6 `[C15]`: waits for the end.
+    /// Slot 6 `[C15]` waits for the end.
     ///
     /// `timeout` has units of 100 ns: negative is relative, positive is a moment of system time,
     /// null is for ever. IRQL: PASSIVE_LEVEL; with a zero timeout ≤ DISPATCH_LEVEL. Not in the
     /// operation's own body: `STATUS_POSSIBLE_DEADLOCK`.
     pub wait: Option<unsafe extern "system" fn(this: *mut c_void, timeout: *const i64) -> NTSTATUS>,
-    /// Slot 7 `[C16]`: writes the size of the value in bytes. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 7 `[C16]` writes the size of the value in bytes. IRQL ≤ DISPATCH_LEVEL.
     pub get_result_size: Option<unsafe extern "system" fn(this: *mut c_void, size: *mut u32) -> NTSTATUS>,
 }
 

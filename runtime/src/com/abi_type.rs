@@ -22,10 +22,10 @@ use crate::NTSTATUS;
 ///
 /// The derive also implements how a value is written to a client's memory, with zeros for its
 /// padding. So a `Copy` struct can be the value of a method of `Result`, and, if it is `Send` and
-/// `Sync`, of an operation (`AsyncValueType`). Where any bytes are a value of each field, the derive
-/// implements `bytemuck`'s `Zeroable` and `AnyBitPattern`, too. It finds ntcom in the package's
-/// manifest. If
-/// the manifest has no dependency on ntcom, `#[abi_type(crate = path::to::ntcom)]` names it.
+/// `Sync`, of an operation (`AsyncValueType`). Where any bytes are a value of each field, the
+/// derive implements `bytemuck`'s `Zeroable` and `AnyBitPattern`, too. It finds ntcom in the
+/// package's manifest. If the manifest has no dependency on ntcom,
+/// `#[abi_type(crate = path::to::ntcom)]` names it.
 ///
 /// # Safety
 /// The layout is the same for every C compiler, and every bit pattern that a client may write is a

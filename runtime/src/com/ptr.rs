@@ -202,8 +202,8 @@ impl<I: Interface> ComRc<I> {
     /// All types of operations have one IID. So for `AsyncOperationRaw<T>` the object is also asked
     /// for the size of its values, and an operation with values of another size is refused. So is
     /// an operation without `IAsyncControl`, because nothing tells that size; a foreign operation
-    /// need not have `IAsyncControl`. The size is the only check, so a query takes only a `T` of which
-    /// the bytes are checked when they are read ([`Queryable`]).
+    /// need not have `IAsyncControl`. The size is the only check, so a query takes only a `T` of
+    /// which the bytes are checked when they are read ([`Queryable`]).
     ///
     /// # Errors
     /// - `STATUS_NOINTERFACE`, also for an object that answers `E_NOINTERFACE`, or the object's own

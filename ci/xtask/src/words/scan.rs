@@ -167,7 +167,8 @@ pub(super) fn rust(text: &str, in_src: bool, counts: &mut Counts, findings: &mut
     for (line, text) in (1..).zip(text.lines()) {
         lines = line;
         let Some(words) = comment(text) else {
-            fence = false;
+            // Where an example depends on a feature, an attribute opens its fence.
+            fence = text.contains("doc = \"```") || fence && text.starts_with("#[cfg_attr(");
             if NONE.iter().any(|end| text.contains(end)) {
                 sink.add(line, Habit::IsNone, text);
             }
@@ -278,6 +279,8 @@ mod tests {
     fn code_in_a_fence_is_left_alone() {
         assert!(habits("/// ```\n/// who: nobody\n/// ```\n").is_empty());
         assert_eq!(habits("/// ```\nfn f() {}\n/// who\n"), [(3, Habit::Actor)]);
+        let opened = "#[cfg_attr(feature = \"a\", doc = \"```\")]\n/// who\n/// ```\n/// nobody\n";
+        assert_eq!(habits(opened), [(4, Habit::Actor)]);
     }
 
     #[test]

@@ -94,11 +94,12 @@ fn client_id(thread: usize) -> CLIENT_ID {
 /// it, which [`ZwClose`](super::ZwClose) closes. PASSIVE_LEVEL.
 ///
 /// When the routine returns or calls [`PsTerminateSystemThread`] the thread has ended, and is
-/// signalled. Returns STATUS_INSUFFICIENT_RESOURCES if memory is low. `ClientId`, if it is not null,
-/// gets the system process's identifier and the thread's own.
+/// signalled. Returns STATUS_INSUFFICIENT_RESOURCES if memory is low. `ClientId`, if it is not
+/// null, gets the system process's identifier and the thread's own.
 ///
 /// Bug check 0xCE if a driver's thread has not ended at unload. A process, a name, and
-/// attributes beyond OBJ_KERNEL_HANDLE end the run as not supported (`nf-wdm-pscreatesystemthread`).
+/// attributes beyond OBJ_KERNEL_HANDLE end the run as not supported
+/// (`nf-wdm-pscreatesystemthread`).
 ///
 /// # Safety
 /// `ThreadHandle` is valid for a write, `ClientId` null or valid for a write, `ObjectAttributes`

@@ -82,8 +82,8 @@ impl Machine {
         self.fail("not supported", refused);
     }
 
-    /// A violation if a thread waits in UserMode for a mutex, or with an object or wait blocks on its
-    /// stack, which may be swapped out meanwhile.
+    /// A violation if a thread waits in UserMode for a mutex, or with an object or wait blocks on
+    /// its stack, which may be swapped out meanwhile.
     fn check_user_wait(
         &self,
         ddi: Ddi,
@@ -225,8 +225,8 @@ fn too_many(count: ULONG, room: usize) -> Box<Violation> {
 /// the thread's stack.
 ///
 /// IRQL ≤ APC_LEVEL, for a test ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x3B, or 0xB8 in a DPC
-/// routine. Bug check 0x139 if `Object` is not an object, or was moved or overwritten. Reasons that no
-/// driver has end the run as not supported (`nf-wdm-kewaitforsingleobject`).
+/// routine. Bug check 0x139 if `Object` is not an object, or was moved or overwritten. Reasons that
+/// no driver has end the run as not supported (`nf-wdm-kewaitforsingleobject`).
 ///
 /// # Safety
 /// `Object` is an initialised event, semaphore, mutex or timer and stays valid until this returns,

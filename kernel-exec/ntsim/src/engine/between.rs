@@ -3,8 +3,9 @@
 //! A test may keep an interface, a waker or a handle of a run, and use or drop it when the run is
 //! over. No program runs then, and a kernel call, which is an `extern "C"` function, cannot panic.
 //! A free works, as at PASSIVE_LEVEL. The calls that have a task run, or that let a thread go on,
-//! do nothing, answer as if they had, and are reported: by the next run or unload, and at the latest by the reset or the
-//! end of the simulation, which panics. Once a simulation has stopped, both do nothing.
+//! do nothing, answer as if they had, and are reported: by the next run or unload, and at the
+//! latest by the reset or the end of the simulation, which panics. Once a simulation has stopped,
+//! both do nothing.
 
 extern crate alloc;
 

@@ -13,8 +13,8 @@ use super::{
 /// A summary of the program's actions so far.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct SoFar {
-    /// A hash of the kernel calls, their steps, the number of atomic operations of each kind, and the
-    /// atomics that they used. Never 0.
+    /// A hash of the kernel calls, their steps, the number of atomic operations of each kind, and
+    /// the atomics that they used. Never 0.
     pub(crate) hash: u32,
     /// The same without the atomics: what recordings of version 2 have.
     pub(crate) hash_2: u32,

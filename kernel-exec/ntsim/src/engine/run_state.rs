@@ -62,8 +62,8 @@ pub(crate) struct Current {
 }
 
 impl Current {
-    /// Makes the state as new. `limit` is the number of bytes that the driver may use of a stack, or
-    /// none if depths are not counted.
+    /// Makes the state as new. `limit` is the number of bytes that the driver may use of a stack,
+    /// or none if depths are not counted.
     pub(crate) fn reset(&self, limit: Option<usize>) {
         self.set(RunState::default());
         let limit = limit.filter(|_| LIMITED);

@@ -65,8 +65,8 @@ fn begin<'a>(address: *const (), count: impl FnOnce(&Machine) -> &Count) -> Opti
     Some(machine)
 }
 
-/// Panics, outside of runs, for an atomic in a simulated kernel that is not the calling thread's, or
-/// in no block of its pool.
+/// Panics, outside of runs, for an atomic in a simulated kernel that is not the calling thread's,
+/// or in no block of its pool.
 #[inline(always)]
 pub(super) fn check_outside(address: usize) {
     match mine().and_then(|machine| Some((machine, machine.arena.offset(address)?))) {

@@ -56,7 +56,7 @@ fn load(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
     set_sink(&BOTH);
     let sensor = ComObject::<_, ISensorRaw>::new(Sensor::default())?;
     let device = create_device(driver)?;
-    // SAFETY: the new device, which nobody else has yet; the task keeps a reference to it.
+    // SAFETY: no other code has the new device yet, and the task keeps a reference to it.
     let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
     let task = TaskBuilder::new().on(placement).spawn(calibrate());
     if let Err(refused) = task {
