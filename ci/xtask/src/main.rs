@@ -11,7 +11,7 @@
 //! | `zoo` | plants known bugs, one at a time, and checks that the suite finds them |
 //! | `abi` | compares the binary interface of compilers with each other and with the promises |
 //! | `conformance` | judges implementations of async COM by the contract |
-//! | `api` | compares the public Rust API with its lists, and asks for an example of every item |
+//! | `api` | compares the public Rust API with its lists |
 //! | `layers` | checks that no file imports from a layer above its own |
 //! | `features` | tries the features in a driver's workspace |
 //! | `alloc-scan` | checks that release builds of the driver crates never allocate infallibly |
@@ -123,7 +123,7 @@ enum Command {
     /// Judges an implementation of async COM by the contract, rule by rule: a given library, or
     /// those that come with the kit.
     Conformance(conformance::Options),
-    /// Compares the public Rust API with its lists, and finds items without an example.
+    /// Compares the public Rust API with its lists.
     Api(api::Options),
     /// Builds a driver's workspace by right and wrong commands. No image may get the simulated
     /// kernel.

@@ -7,7 +7,8 @@
 //! - `loom` means the loom models.
 //! - `abi` means `cargo xtask abi`, which has to report a difference.
 //! - `ntsim` means the test of the simulated kernel that the `Test:` line names.
-//! - `test PACKAGE [TEST]` means the tests of that package, or the one of that name.
+//! - `test PACKAGE [TEST]` means the tests of that package, or the one of that name, where `lib`
+//!   names its unit tests.
 //!
 //! A patch that no longer applies, or a bug that its judge does not find, is a failure. With
 //! `--fuzz` the judges are the fuzz targets of a patch's `Target:` line, each started several times

@@ -129,7 +129,10 @@ impl Tree {
                 };
                 cargo.args(["--package", package, "--all-features"]);
                 for name in words {
-                    cargo.args(["--test", name]);
+                    match name {
+                        "lib" => cargo.arg("--lib"),
+                        _ => cargo.args(["--test", name]),
+                    };
                 }
                 cargo.arg("--target-dir").arg(build);
             }
