@@ -38,6 +38,7 @@ impl<T> This<T> {
     /// # Safety
     /// `core` is the core of an object to which the caller has a reference. As for clients, that is
     /// a reference to the aggregate if the object is a part of one.
+    #[cfg(feature = "async-com")]
     pub(crate) unsafe fn from_core(core: NonNull<Core<T>>) -> Self {
         // SAFETY: the caller has a reference to the object, or to its aggregate.
         unsafe { block::hold(core) };
