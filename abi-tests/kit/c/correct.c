@@ -368,7 +368,7 @@ static void cancel_body(struct operation *operation) {
     end(operation, NTCOM_CANCELED, NTCOM_STATUS_CANCELLED);
 }
 
-/* The operation whose body this thread polls: the innermost, where one waits for another. */
+/* The operation that this thread polls. If its body waits for another one, that one is polled. */
 static _Thread_local struct operation *polled;
 
 /* Polls the body until it is not woken during a poll. */

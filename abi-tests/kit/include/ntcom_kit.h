@@ -250,8 +250,8 @@ struct ntcom_kit_table {
     /* Bodies that wait. */
 
     /* As `spawn`, with a body that runs and is dropped at PASSIVE_LEVEL [C13]. In its `poll` the kit
-     * calls slots, as the body's own code may: `wait` among them [C15], in which other bodies may
-     * run, and whose time passes inside of `advance`. */
+     * calls slots, `wait` among them [C15], as the body's own code may. Other bodies may run in that
+     * wait, and its time passes inside of `advance`. */
     void *(*spawn_passive)(const struct ntcom_kit_recipe *recipe);
     /* Called by such a body in its `poll`: what a drain answers there, which would wait for the
      * body itself [C18]. */

@@ -94,7 +94,7 @@ impl<I: Interface> ComRc<I> {
         unsafe { Self::from_raw_borrowed(&raw) }.map(|this| Self(this.0))
     }
 
-    /// Borrows a pointer whose reference stays with its owner, such as an argument.
+    /// Borrows a pointer, such as an argument, and leaves the reference with its owner.
     /// [`clone`](Clone::clone) takes another one.
     ///
     /// # Errors
