@@ -1,13 +1,14 @@
-//! Checks of Rust's own, which find undefined behaviour before the processor does.
+//! Rust's own checks, which find undefined behaviour before the processor does.
 //!
-//! A build with debug assertions looks at a pointer before each `*pointer`, and at the arguments
-//! of many unsafe functions. What does not hold is a panic that cannot unwind: std calls the panic
-//! hook and then `abort`. On NT that code has no such check, so here it ends the run, as the fault
-//! would have.
+//! In a build with debug assertions the compiler checks a pointer before each `*pointer`, and core
+//! checks the arguments of many unsafe functions. A check that fails panics without unwinding: std
+//! calls the panic hook and then `abort`. A driver on NT has no such check, so the failure ends the
+//! run here, as the fault would.
 //!
-//! The hook itself cannot be left for ever: std holds a lock while it runs. So `Noted` keeps what
-//! the check has found, and the hook returns. The handler of the signal that `abort` sends then has
-//! the thread leave its coroutine, as after a fault. POSIX lets that handler not return.
+//! The thread cannot leave its coroutine inside of the hook, because std holds a lock while the hook
+//! runs. So `Noted` keeps the finding, and the hook returns. The handler of the signal that `abort`
+//! sends then makes the thread leave its coroutine, as after a fault. POSIX allows a handler of that
+//! signal not to return.
 
 extern crate alloc;
 
@@ -37,26 +38,26 @@ use crate::{
     },
 };
 
-/// How the messages begin of panics that cannot unwind and that a check causes.
+/// The beginnings of the messages of checks that fail.
 const NULL: &str = "null pointer dereference occurred";
 const ALIGNMENT: &str = "misaligned pointer dereference: ";
 const OTHERS: [&str; 3] = [
     "unsafe precondition(s) violated: ",
     "trying to construct an enum from an invalid value",
-    // An uninhabited or not initialised value.
+    // This message is for values that are uninhabited or not initialised.
     "attempted to ",
 ];
-/// Functions of core that panic without unwinding, by parts of their names.
+/// The beginnings of the names of core's functions that panic without unwinding.
 const WITHOUT_UNWINDING: [&str; 4] = [
     "core::panicking::panic_nounwind",
     "core::panicking::panic_null_pointer_dereference",
     "core::panicking::panic_misaligned_pointer_dereference",
     "core::panicking::panic_invalid_enum_construction",
 ];
-/// Frames between the hook and the check, at most.
+/// The largest number of frames between the hook and the check.
 const FRAMES: usize = 64;
 
-/// Puts ntsim's hook in front of the one that there is: once a process. A hook that is set later
+/// Puts ntsim's hook in front of the present one, once in a process. A hook that is set later
 /// replaces it.
 pub(super) fn install() {
     static INSTALLED: Once = Once::new();
@@ -84,8 +85,8 @@ fn message(payload: &dyn Any) -> Option<&str> {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
-/// Whether the panic, the hook of which is running, cannot unwind. std's own answer is not stable,
-/// and a message alone may be any code's.
+/// Whether the panic that runs the hook cannot unwind. std's own answer is not stable, and any code
+/// may panic with such a message.
 fn cannot_unwind() -> bool {
     let (mut found, mut frames) = (false, 0);
     backtrace::trace(|frame| {
@@ -99,8 +100,9 @@ fn cannot_unwind() -> bool {
     found
 }
 
-/// Has std not count the panic, the hook of which is running: it never ends. Whether this thread
-/// has no other panic. A panic that is raised in a hook is not counted, but its end is.
+/// Takes the panic that runs the hook out of std's count, because that panic never ends. std counts
+/// the end of a panic that a hook raises, but not its beginning. Returns whether this thread has no
+/// other panic.
 fn forget_panic() -> bool {
     let caught = catch_unwind(|| resume_unwind(Box::new(())));
     caught.is_err() && !std::thread::panicking()
@@ -112,7 +114,7 @@ fn numbers(message: &str) -> impl Iterator<Item = u64> {
 }
 
 impl Machine {
-    /// Notes what a check has found in the driver's code; false where a panic is something else.
+    /// Keeps the finding of a check in the driver's code. Returns false for any other panic.
     fn note_check(&self, panic: &PanicHookInfo<'_>) -> bool {
         let Some(message) = message(panic.payload()) else { return false };
         let of_a_check = message == NULL
@@ -139,10 +141,10 @@ impl Machine {
         true
     }
 
-    /// Ends the run with what a check has found.
+    /// Ends the run with the finding of a check.
     pub(super) fn check_failed(&self) -> ! {
         let found = self.aside.noted().0.take();
-        // The handler has seen it.
+        // The handler of the signal has seen that there is a finding.
         let Some(found) = found else { std::process::abort() };
         let violation = self.violation_of(&found);
         self.bug_check_with(violation, found.backtrace)
