@@ -5,10 +5,10 @@
 //! calls the panic hook and then `abort`. A driver on NT has no such check, so the failure ends the
 //! run here, as the fault would.
 //!
-//! The thread cannot leave its coroutine inside of the hook, because std holds a lock while the hook
-//! runs. So `Noted` keeps the finding, and the hook returns. The handler of the signal that `abort`
-//! sends then makes the thread leave its coroutine, as after a fault. POSIX allows a handler of that
-//! signal not to return.
+//! The thread cannot leave its coroutine inside of the hook, because std holds a lock while the
+//! hook runs. So `Noted` keeps the finding, and the hook returns. The handler of the signal that
+//! `abort` sends then makes the thread leave its coroutine, as after a fault. POSIX allows a
+//! handler of that signal not to return.
 
 extern crate alloc;
 
