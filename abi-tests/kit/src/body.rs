@@ -432,7 +432,8 @@ unsafe extern "C" fn drop_body(context: *mut c_void) {
         if refused {
             world.slot(operation, |slot| slot.bodyless = true);
         } else if over {
-            // After an aborted program the library frees the remaining bodies. No client's call is running.
+            // After an aborted program the library frees the remaining bodies. No client's call is
+            // running.
         } else if !world.advancing.get() {
             let place = world.place();
             world.breach(Rule::C9, format!("the body of operation {operation} is dropped {place}"));
