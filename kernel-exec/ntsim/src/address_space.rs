@@ -1,4 +1,4 @@
-//! Address space for pools that is not used for anything else.
+//! Address space that only the simulated kernels' pools use.
 //!
 //! An interface, waker or handle that a test keeps points into a pool for as long as the process
 //! lives. So the addresses of an ended simulation's pool stay reserved, closed to every access, and
@@ -17,14 +17,14 @@ use parking_lot::Mutex;
 
 use crate::host_pages;
 
-/// Bytes of a region, unless a pool is larger.
+/// The number of bytes of a region, unless a pool is larger.
 const REGION: usize = 64 << 30;
-/// Most regions.
+/// The largest number of regions.
 const REGIONS: usize = 64;
-/// Bytes of all pools that have ended, from which on their addresses are used again.
+/// The number of bytes of ended pools from which on new pools use their addresses again.
 const MOST: usize = 1 << 40;
 
-/// Reserved addresses. Atomic, because the handler of page faults looks at it.
+/// Reserved addresses. The fields are atomic because the handler of page faults reads them.
 struct Region {
     base: AtomicPtr<u8>,
     size: AtomicUsize,
@@ -33,12 +33,12 @@ struct Region {
 static KNOWN: [Region; REGIONS] =
     [const { Region { base: AtomicPtr::new(ptr::null_mut()), size: AtomicUsize::new(0) } }; REGIONS];
 
-/// What is left of the last region, and the pools that have ended.
+/// The rest of the last region, and the pools that have ended.
 struct Space {
     regions: usize,
     next: Option<NonNull<u8>>,
     left: usize,
-    /// Oldest first.
+    /// The pools that have ended, the oldest first.
     ended: VecDeque<Ended>,
     ended_bytes: usize,
 }
@@ -59,15 +59,15 @@ static SPACE: Mutex<Space> = parking_lot::const_mutex(Space {
     ended_bytes: 0,
 });
 
-/// Zeroed memory of so many bytes, a multiple of a page's; none where the host reserves no
-/// addresses.
+/// Returns zeroed memory of `size` bytes, which is a multiple of a page's size. `None` if the host
+/// reserves no more addresses.
 pub(crate) fn take(size: usize) -> Option<NonNull<u8>> {
     let memory = SPACE.lock().take(size)?;
     host_pages::protect(memory.as_ptr(), size, true);
     Some(memory)
 }
 
-/// Closes memory of [`take`], and gives its content up.
+/// Closes memory that [`take`] returned. Its content is lost.
 pub(crate) fn give_back(memory: NonNull<u8>, size: usize) {
     host_pages::close(memory.as_ptr(), size);
     let mut space = SPACE.lock();
@@ -75,7 +75,7 @@ pub(crate) fn give_back(memory: NonNull<u8>, size: usize) {
     space.ended.push_back(Ended { memory, size });
 }
 
-/// Whether an address is a pool's, or was one's, or will be.
+/// Whether an address is in a pool of this process that lives, has ended, or will be made.
 pub(crate) fn contains(address: usize) -> bool {
     KNOWN.iter().any(|region| {
         let size = region.size.load(Ordering::Acquire);
@@ -97,12 +97,12 @@ impl Space {
         }
         let memory = self.next?;
         self.left -= size;
-        // SAFETY: inside of the region, or its end.
+        // SAFETY: `left` was at least `size`, so the sum is in the region or at its end.
         self.next = Some(unsafe { memory.add(size) });
         Some(memory)
     }
 
-    /// Reserves another region with room for `size` bytes: a smaller one where the host limits
+    /// Reserves another region with room for `size` bytes. It is smaller if the host limits
     /// addresses.
     fn reserve(&mut self, size: usize) -> Option<()> {
         let region = KNOWN.get(self.regions)?;

@@ -1,11 +1,11 @@
-//! Kernel calls between two runs of a simulation that lives.
+//! Kernel calls between two runs of a living simulation.
 //!
 //! A test may keep an interface, a waker or a handle of a run, and use or drop it when the run is
-//! over. No program runs then, and a kernel call, which is an `extern "C"` function, cannot panic.
-//! A free works, as at PASSIVE_LEVEL. The calls that have a task run, or that let a thread go on,
-//! do nothing, answer as if they had, and are reported: by the next run or unload, and at the
-//! latest by the reset or the end of the simulation, which panics. Once a simulation has stopped,
-//! both do nothing.
+//! over. No program runs then, and a kernel call is an `extern "C"` function, so it cannot panic. A
+//! call that frees pool works as at PASSIVE_LEVEL. A call that would run a task or wake a thread
+//! does nothing, answers as if it had, and is noted. The next run or unload fails with that note.
+//! If there is none, the reset or the end of the simulation panics with it. Once a simulation has
+//! stopped, calls of both kinds do nothing.
 
 extern crate alloc;
 
@@ -45,7 +45,7 @@ pub(crate) fn free_between_runs(ddi: Ddi, address: usize, tag: Option<u32>) {
     }
 }
 
-/// What to do about a call outside of a run.
+/// The advice in the message about a call outside of a run.
 pub(crate) fn advice() -> &'static str {
     match mine() {
         Some(_) => {
@@ -70,7 +70,7 @@ fn callers() -> Vec<String> {
 }
 
 impl Machine {
-    /// Ends the simulation by what was found between two runs, unless it has ended.
+    /// Stops the simulation with the finding between two runs, unless it has stopped.
     fn report(&self, stop: Stop) {
         if self.stop.borrow().is_none() {
             self.put_stop(stop);
@@ -78,13 +78,13 @@ impl Machine {
         }
     }
 
-    /// What was found between two runs and has not been reported.
+    /// Takes the finding between two runs that has not been reported yet.
     pub(crate) fn take_report(&self) -> Option<Stop> {
         if self.unreported.take() { self.stop.borrow().clone() } else { None }
     }
 }
 
-/// The simulation ends, or begins anew: what has not been reported is a panic.
+/// Panics with a finding that has not been reported, at the end or reset of a simulation.
 #[expect(clippy::panic, reason = "no run is left that could end with it")]
 pub(crate) fn report_at_last(stop: &Stop) {
     if !std::thread::panicking() {

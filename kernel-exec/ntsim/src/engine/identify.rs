@@ -7,7 +7,7 @@ use super::{
 use crate::image_range::in_image;
 
 impl Machine {
-    /// An atomic at an address is used.
+    /// Adds the atomic at an address to the hash.
     #[inline(always)]
     pub(crate) fn identify(&self, address: usize) {
         if self.arena.offset(address).is_none() && !in_image(address) {

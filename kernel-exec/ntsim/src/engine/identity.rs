@@ -1,29 +1,28 @@
-//! Which atomics the program has used, as a hash that does not depend on the host's addresses.
+//! A hash of the atomics that the program has used. It does not depend on the host's addresses.
 //!
-//! An atomic in pool is known by the number of its block, and in it by when it was first used; one
-//! in a static by when it was first used of all in statics. Neither depends on the build, nor on
-//! where the host's allocator puts anything. Memory that ntsim does not manage, such as the host's
-//! heap and the stacks, may be used again for another object, without a word: atomics there have no
-//! identity.
+//! The identity of an atomic in pool is the number of its block and its rank by first use in that
+//! block. The identity of an atomic in a static is its rank by first use among all statics. Neither
+//! depends on the build or on the host's allocator. Atomics elsewhere have no identity, because the
+//! host may use its heap and the stacks again for another object without notice.
 
 use core::cell::{Cell, RefCell};
 
 use rustc_hash::FxHashMap;
 
-/// Atomics that are found in one look.
+/// The number of atomics in the table of recent lookups.
 pub(super) const RECENT: usize = 64;
-/// The space of statics; others are the numbers of blocks.
+/// The space of statics. Any other space is the number of a block.
 pub(super) const STATICS: u32 = u32::MAX;
 
-/// What is known of an address.
+/// The identity of the atomic at an address.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Known {
-    /// 0: nothing.
+    /// 0 in an entry that is not used.
     pub(super) address: usize,
     pub(super) identity: u64,
 }
 
-/// The atomics that were used.
+/// The hash of the atomics that the program has used, with their identities.
 #[derive(Debug)]
 pub(crate) struct Identities {
     pub(super) hash: Cell<u64>,
@@ -31,12 +30,12 @@ pub(crate) struct Identities {
     pub(super) numbers: RefCell<Numbers>,
 }
 
-/// Numbers of atomics in their spaces.
+/// The ranks of atomics in their spaces.
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
-    /// By space, and by the place in it.
+    /// The rank, by space and place in the space.
     atomics: FxHashMap<(u32, usize), u32>,
-    /// How many a space has.
+    /// The number of atomics of each space.
     counts: FxHashMap<u32, u32>,
 }
 
@@ -61,7 +60,7 @@ impl Default for Identities {
 }
 
 impl Identities {
-    /// As new.
+    /// Forgets all atomics, for a new run.
     pub(crate) fn reset(&self) {
         self.hash.set(0);
         self.forget_places();
@@ -70,14 +69,14 @@ impl Identities {
         numbers.counts.clear();
     }
 
-    /// An address may be another block's now.
+    /// Forgets the addresses, because another block may have one now.
     pub(crate) fn forget_places(&self) {
         for known in &self.recent {
             known.set(Known::default());
         }
     }
 
-    /// The hash of the atomics so far, in their order.
+    /// Returns the hash of the atomics so far, in their order.
     pub(crate) fn hash(&self) -> u64 {
         self.hash.get()
     }

@@ -46,7 +46,7 @@ impl Machine {
         }
     }
 
-    /// Where the routine that runs has gone deep without a kernel call.
+    /// Ends the run if the running routine has written beyond the limit without a kernel call.
     #[inline(always)]
     fn check_mark(&self, mark: Mark) {
         if !mark.is_whole() {
