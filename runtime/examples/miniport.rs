@@ -248,7 +248,7 @@ pub(crate) fn port_driver() {
 
 fn main() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(port_driver))]).unwrap();
+    kernel.run_on(0, port_driver).unwrap();
     kernel.unload().unwrap();
     println!("described, calibrated, played, stopped, and nothing is left");
 }

@@ -210,9 +210,9 @@ pub unsafe fn __print(print: DbgPrintEx, record: &Record<'_>) {
 ///
 /// set_sink(&DEBUGGER);
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// ntcom::log!(Level::Info, "sensor: {} channels", 4);
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[macro_export]
 macro_rules! debugger_sink {

@@ -313,7 +313,7 @@ fn the_last_client_may_go_while_a_body_of_a_part_runs() {
             let device = handed.lock().take();
             drop(device);
         });
-        kernel.run(vec![(0, calls), (1, lets_go)]).unwrap_or_else(|stop| panic!("{seed}: {stop}"));
+        kernel.programs().on(0, calls).on(1, lets_go).run().unwrap_or_else(|stop| panic!("{seed}: {stop}"));
         assert_eq!(seen.load(SeqCst), 123, "{seed}");
         kernel.unload().unwrap_or_else(|stop| panic!("{seed}: {stop}"));
     }

@@ -647,7 +647,7 @@ fn a_drain_ends_with_the_call_that_was_owed() {
             let mut future = pin!(foreign.client().into_future());
             assert!(poll(future.as_mut(), Waker::noop()).is_pending());
         };
-        kernel.run(vec![(0, Box::new(asking))]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, asking).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         let draining = move || {
             default_tracker(|tracker| tracker.drain(None)).unwrap();
             assert_eq!(called.load(SeqCst), 1);
@@ -669,16 +669,13 @@ fn awaited(kernel: &mut Simulation) -> Result<(), ntsim::Stop> {
     let inside = Arc::clone(&signal);
     let place = Arc::new(std::sync::Mutex::new(Vec::new()));
     let made = Arc::clone(&place);
-    kernel.run(vec![(
-        0,
-        Box::new(move || {
+    kernel.run_on(0, move || {
             let inner = spawn_async_operation(async move {
                 inside.wait().await;
                 7_u32
             });
             made.lock().unwrap().extend([inner.clone(), inner]);
-        }),
-    )])?;
+        })?;
     let (first, second) = {
         let mut place = place.lock().unwrap();
         (place.pop().unwrap(), place.pop().unwrap())

@@ -74,6 +74,6 @@ fn who_listens_hears_what_matters_to_them_and_nothing_else_is_formatted() {
         assert_eq!(heard(warnings), [said(2, "one"), said(3, "two")]);
         assert_eq!(heard(all), [said(4, "three")]);
     };
-    kernel.run(vec![(0, Box::new(program))]).unwrap();
+    kernel.run_on(0, program).unwrap();
     kernel.unload().unwrap();
 }

@@ -35,7 +35,7 @@ fn last_reference() -> (Simulation, ManuallyDrop<ComRc<INumberRaw>>) {
         let object = ComObject::<_, (IUnknownRaw, INumberRaw)>::new(Seven).unwrap();
         *out.borrow_mut() = Some(object.query().unwrap());
     };
-    kernel.run(vec![(0, Box::new(program))]).unwrap();
+    kernel.run_on(0, program).unwrap();
     let interface = kept.take().unwrap();
     (kernel, ManuallyDrop::new(interface))
 }
@@ -53,7 +53,7 @@ fn the_last_release_may_come_between_two_runs() {
 #[test]
 fn an_object_that_is_released_after_a_stop_is_forgotten() {
     let (mut kernel, interface) = last_reference();
-    kernel.run(vec![(0, Box::new(|| ntsim::fail("test", String::from("on purpose"))))]).unwrap_err();
+    kernel.run_on(0, || ntsim::fail("test", String::from("on purpose"))).unwrap_err();
     drop(ManuallyDrop::into_inner(interface));
 }
 

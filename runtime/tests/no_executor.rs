@@ -45,6 +45,6 @@ fn spawning_answers_an_operation_that_is_not_supported() {
             operation.control().unwrap().cancel().unwrap();
         }
     };
-    kernel.run(vec![(0, Box::new(program))]).unwrap();
+    kernel.run_on(0, program).unwrap();
     kernel.unload().unwrap();
 }

@@ -45,7 +45,7 @@ fn with_device(seed: u64, program: impl FnOnce(PDEVICE_OBJECT) + 'static) -> Res
         // SAFETY: the device is deleted once, after its last use.
         unsafe { ddi::IoDeleteDevice(device) };
     };
-    kernel.run(vec![(0, Box::new(program))])?;
+    kernel.run_on(0, program)?;
     kernel.unload()
 }
 

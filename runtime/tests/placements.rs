@@ -238,7 +238,7 @@ fn methods_run_where_their_recipes_say() {
             assert_eq!(watch.result(), Err(NTSTATUS::CANCELLED));
             device.delete();
         });
-        let run = kernel.run(vec![(0, program)]).and_then(|()| kernel.unload());
+        let run = kernel.run_on(0, program).and_then(|()| kernel.unload());
         run.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }
@@ -268,7 +268,7 @@ fn the_last_release_at_dispatch_level_ends_a_body_at_passive_level() {
             unsafe { ddi::KeLowerIrql(irql) };
             device.delete();
         });
-        let run = kernel.run(vec![(0, program)]).and_then(|()| kernel.unload());
+        let run = kernel.run_on(0, program).and_then(|()| kernel.unload());
         run.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }

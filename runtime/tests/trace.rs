@@ -33,7 +33,7 @@ fn what_matters_is_printed_and_what_does_not_is_not_even_formatted() {
         ntcom::log!(Level::Info, "{}", "x".repeat(1000));
         assert_eq!(ntsim::counters().allocations, before);
     };
-    kernel.run(vec![(0, Box::new(program))]).unwrap();
+    kernel.run_on(0, program).unwrap();
     let trace = kernel.trace().to_string();
     assert!(trace.contains("trace: channel 3 is 100 % slow"), "{trace}");
     assert!(trace.contains(&"x".repeat(376)) && !trace.contains(&"x".repeat(377)), "{trace}");

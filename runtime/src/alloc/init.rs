@@ -23,10 +23,10 @@ use pin_init::PinUninit;
 /// use ntcom::{GlobalAllocator, KBox, NTSTATUS, pin_init};
 ///
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let boxed: Result<_, NTSTATUS> = KBox::init_in(GlobalAllocator, pin_init!([7_u8; 512]));
 /// assert_eq!(boxed.unwrap()[511], 7);
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not build a `{T}` that may fail with `{E}`",
@@ -60,10 +60,10 @@ pub struct InitWith<F>(F);
 /// use ntcom::{GlobalAllocator, KBox, NTSTATUS, alloc::init_with};
 ///
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let refused = KBox::<u32, _>::init_in(GlobalAllocator, init_with(|| Err(NTSTATUS::NOT_SUPPORTED)));
 /// assert_eq!(refused.err(), Some(NTSTATUS::NOT_SUPPORTED));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub fn init_with<T, E, F: FnOnce() -> Result<T, E>>(function: F) -> InitWith<F> {
     InitWith(function)
@@ -100,10 +100,10 @@ struct FromPinInit<I, E>(I, PhantomData<fn() -> E>);
 ///     Ok(place.init_with_value(Located(this)))
 /// });
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(move || {
+/// # kernel.run_on(0, move || {
 /// let boxed = KBox::init_in(GlobalAllocator, from_pin_init::<_, NTSTATUS>(located)).unwrap();
 /// assert_eq!(boxed.0, &raw const *boxed);
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub fn from_pin_init<T, E>(init: impl pin_init::Init<T, E>) -> impl Init<T, E> {
     FromPinInit(init, PhantomData)
@@ -145,10 +145,10 @@ fn init_in<T, E>(init: impl pin_init::Init<T, E>, place: PinUninit<'_, T>) -> Re
 /// }
 ///
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let boxed: Result<KBox<usize, _>, NTSTATUS> = KBox::init_in(GlobalAllocator, pin_init!(checked(65)? + 1));
 /// assert_eq!(boxed.err(), Some(NTSTATUS::INVALID_PARAMETER));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[macro_export]
 macro_rules! pin_init {

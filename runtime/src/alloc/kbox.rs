@@ -21,14 +21,14 @@ use crate::{Allocator, GlobalAllocator, NTSTATUS};
 /// use ntcom::{KBox, NTSTATUS};
 ///
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let mut boxed = KBox::new(41_u32).unwrap();
 /// *boxed += 1;
 /// assert_eq!(*boxed, 42);
 ///
 /// ntsim::fail_allocation(0);
 /// assert_eq!(KBox::new(41_u32).err(), Some(NTSTATUS::INSUFFICIENT_RESOURCES));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub struct KBox<T, A: Allocator = GlobalAllocator> {
     value: NonNull<T>,
@@ -91,10 +91,10 @@ impl<T, A: Allocator> KBox<T, A> {
     /// use ntcom::{GlobalAllocator, KBox, NTSTATUS, pin_init};
     ///
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// let pinned: Result<_, NTSTATUS> = KBox::pin_in(GlobalAllocator, pin_init!(async { 5_u8 }));
     /// assert!(pinned.is_ok());
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// ```
     pub fn pin_in<E: From<NTSTATUS>>(allocator: A, init: impl Init<T, E>) -> Result<Pin<Self>, E> {
         let boxed = Self::init_in(allocator, init)?;

@@ -57,7 +57,7 @@ use crate::{Init, NTSTATUS, NonPaged};
 /// }
 ///
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let make = |outer: NonNull<IUnknownRaw>| init_with(move || {
 ///     // SAFETY: the device keeps `power`, and drops it with itself.
 ///     let power = unsafe { ComObject::<_, IPowerRaw>::aggregated_in(outer, GlobalAllocator, init_with(|| Ok(Power))) }?;
@@ -69,7 +69,7 @@ use crate::{Init, NTSTATUS, NonPaged};
 /// assert_eq!(power.power(), Ok(250));
 /// let device: ComRc<IDeviceRaw> = power.query().unwrap();
 /// assert_eq!(device.number(), Ok(7));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub struct Outer<S>(PhantomData<S>);
 
@@ -204,13 +204,13 @@ impl<T, S, A> ComObject<T, S, A> {
     /// ```
     /// # use ntcom::{ComObject, GlobalAllocator, IUnknownRaw, alloc::init_with};
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// /// A value that knows its object's address.
     /// struct Located(usize);
     /// let make = |this: core::ptr::NonNull<IUnknownRaw>| init_with(move || Ok(Located(this.addr().get())));
     /// let object = ComObject::<Located, IUnknownRaw>::init_outer_in(GlobalAllocator, make);
     /// # assert!(object.is_ok());
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// ```
     pub fn init_outer_in<I: Init<T, NTSTATUS>>(
         allocator: A,

@@ -53,12 +53,12 @@ use super::{
 /// }
 ///
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let sensor = ComObject::<_, (ISensorRaw, IConfigRaw)>::new(Sensor { channels: 4 }).unwrap();
 /// assert_eq!(sensor.last(), Ok(7));
 /// let config: ComRc<IConfigRaw> = sensor.query().unwrap();
 /// assert_eq!(config.channels(), Ok(4));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 ///
 /// The same interface twice does not compile:

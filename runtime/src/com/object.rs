@@ -43,11 +43,11 @@ use crate::{
 ///     Ok(ComObject::<Deep, IAnswerRaw>::new(Deep(42))?.into_raw())
 /// }
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// // SAFETY: the pointer from `hand_out` owns a reference.
 /// let client = unsafe { ntcom::ComRc::from_raw(hand_out().unwrap()) }.unwrap();
 /// assert_eq!(client.answer(), Ok(42));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub struct ComObject<T, S, A = GlobalAllocator>(PhantomData<(T, S, A)>);
 
@@ -107,10 +107,10 @@ impl<T, S, A> ComObject<T, S, A> {
     /// #     fn size(&self) -> u32 { self.0.len() as u32 }
     /// # }
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// let object = ComObject::<Buffer, IBufferRaw, _>::init_in(GlobalAllocator, pin_init!(Buffer([0; 512])));
     /// assert_eq!(object.unwrap().size(), Ok(512));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// ```
     pub fn init_in(allocator: A, init: impl Init<T, NTSTATUS>) -> Result<ComRc<S::Primary>, NTSTATUS>
     where

@@ -27,7 +27,7 @@ use crate::NTSTATUS;
 ///     Ok(again.as_ptr() == operation.as_ptr())
 /// }
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| assert_eq!(same_object(), Ok(true))))]).unwrap();
+/// # kernel.run_on(0, || assert_eq!(same_object(), Ok(true))).unwrap();
 /// # }
 /// ```
 ///
@@ -44,7 +44,7 @@ use crate::NTSTATUS;
 /// type Extension = Option<ComRc<IUnknownRaw>>;
 ///
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let mut memory = MaybeUninit::<Extension>::zeroed();
 /// let device_extension: *mut Extension = memory.as_mut_ptr();
 ///
@@ -61,7 +61,7 @@ use crate::NTSTATUS;
 /// // Unload releases the device's reference, before IoDeleteDevice.
 /// // SAFETY: the device is not open, so nothing else uses the extension.
 /// drop(unsafe { device_extension.replace(None) });
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[repr(transparent)]
 pub struct ComRc<I: Interface>(NonNull<I>);

@@ -77,11 +77,11 @@ impl<T> This<T> {
     ///     Ok(stream.pin)
     /// }
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// let stream = ComObject::<_, IStreamRaw>::new(Stream { pin: 3 }).unwrap();
     /// assert_eq!(pin_of(&stream), Ok(3));
     /// assert_eq!(This::<u32>::of(&stream).err(), Some(NTSTATUS::NOINTERFACE));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// ```
     pub fn of<I: Interface>(interface: &ComRc<I>) -> Result<Self, NTSTATUS>
     where

@@ -155,10 +155,10 @@ pub unsafe trait Derived: Interface {
 ///     object.answer()
 /// }
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let deep: ComRc<IReasonRaw> = ComObject::<_, IReasonRaw>::new(Deep).unwrap();
 /// assert_eq!((deep.reason(), deep.answer(), ask(&deep)), (Ok(7), Ok(42), Ok(42)));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub unsafe trait Callable: Interface + Sized {
     /// The pointer type.

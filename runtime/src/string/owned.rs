@@ -14,13 +14,13 @@ use crate::{Allocator, GlobalAllocator, NTSTATUS};
 /// use ntcom::{NTSTATUS, OwnedUnicodeString, kstr};
 ///
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let name = OwnedUnicodeString::new("Sensor").unwrap();
 /// assert_eq!(name.as_unicode(), kstr!("Sensor"));
 ///
 /// ntsim::fail_allocation(0);
 /// assert_eq!(OwnedUnicodeString::new("Sensor").err(), Some(NTSTATUS::INSUFFICIENT_RESOURCES));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub struct OwnedUnicodeString<A: Allocator = GlobalAllocator> {
     /// The characters and a null.

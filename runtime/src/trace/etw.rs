@@ -67,7 +67,7 @@ pub fn __write_event(provider: &EtwProvider, keyword: u64, record: &Record<'_>) 
 /// }
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # let session = etw::enable(etw::Session::new(GUID::from_u128(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e03), 4));
-/// # kernel.run(vec![(0, Box::new(|| drop(load().unwrap())))]).unwrap();
+/// # kernel.run_on(0, || drop(load().unwrap())).unwrap();
 /// # kernel.unload().unwrap();
 /// # assert_eq!(etw::events(session).len(), 1);
 /// ```

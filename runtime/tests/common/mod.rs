@@ -6,7 +6,7 @@ use ntsim::{Config, Schedule, Simulation, Stop};
 /// Runs one program alone, and unloads.
 pub(crate) fn try_in_kernel(program: impl FnOnce() + 'static) -> Result<(), Stop> {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))])?;
+    kernel.run_on(0, program)?;
     kernel.unload()
 }
 

@@ -174,10 +174,10 @@ fn live(kernel: &mut Simulation, seed: u64) -> Result<bool, Stop> {
     }
     kernel.run(clients(seed))?;
     kernel
-        .run(vec![(0, Box::new(|| assert_eq!(sensor().powered(), Ok(0), "a channel has kept its power")))])?;
+        .run_on(0, || assert_eq!(sensor().powered(), Ok(0), "a channel has kept its power"))?;
     // In every fourth round the driver stays loaded for a while.
     if seed.is_multiple_of(4) {
-        kernel.run(vec![(1, Box::new(|| ntsim::advance_time(3 * SECOND)))])?;
+        kernel.run_on(1, || ntsim::advance_time(3 * SECOND))?;
     }
     // SAFETY: the clients have ended, and the driver calls the DDIs by their rules.
     unsafe { kernel.unload_driver((seed % 3) as usize) }?;
@@ -238,7 +238,7 @@ fn the_calibration_is_cancelled_wherever_it_is() {
         assert_eq!(unsafe { kernel.load_driver(0, driver_entry) }.unwrap(), 0);
         let some_time = Duration::from_millis(900 + 10 * (seed % 30)).as_nanos() as u64 / 100;
         let wait: Program = Box::new(move || ntsim::advance_time(some_time));
-        kernel.run(vec![(0, wait)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, wait).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         // SAFETY: no client uses the driver, and it calls the DDIs by their rules.
         unsafe { kernel.unload_driver(1) }.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
@@ -251,7 +251,7 @@ fn the_driver_has_a_device() {
     // SAFETY: the driver calls the DDIs by their rules.
     assert_eq!(unsafe { kernel.load_driver(0, driver_entry) }.unwrap(), 0);
     kernel
-        .run(vec![(0, Box::new(|| assert_ne!(device(), null_mut())))])
+        .run_on(0, || assert_ne!(device(), null_mut()))
         .unwrap_or_else(|stop| panic!("{stop}"));
     // SAFETY: no client uses the driver, and it calls the DDIs by their rules.
     unsafe { kernel.unload_driver(0) }.unwrap_or_else(|stop| panic!("{stop}"));
