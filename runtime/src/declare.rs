@@ -207,8 +207,8 @@ pub mod __private {
 
     pub use crate::com::{
         bits::{BitsOf, holds},
+        interface_slot::{InterfaceAt, InterfaceSlot, TableAt},
         outcome::{checked, interface, status, status_and_interface, status_and_value, value},
-        place::{At, InterfaceAt, Place},
         value::AsyncValueType,
         write::{WriteBytes, copy_whole, fits_a_stack, is_whole, write_field, zero},
     };
@@ -344,9 +344,9 @@ pub mod __private {
     /// # Safety
     /// `this` is the interface at this place of an object of type `T`, and the caller has a
     /// reference while the result is used.
-    pub unsafe fn object<'a, T, P: Place<T>>(this: *mut c_void) -> &'a T {
+    pub unsafe fn object<'a, T, P: InterfaceSlot<T>>(this: *mut c_void) -> &'a T {
         // SAFETY: the caller passes an interface at place `P`, with a reference.
-        unsafe { place::object::<T, P>(this) }
+        unsafe { interface_slot::object::<T, P>(this) }
     }
 
     /// Reads the slots of an interface afresh, because the other side may change them.

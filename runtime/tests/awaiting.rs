@@ -325,12 +325,12 @@ fn who_tells_nobody_is_looked_at_by_a_timer() {
             assert_eq!(foreign.references.get(), 0);
             let slow = Foreign::new();
             slow.has_control.set(NTSTATUS::NOINTERFACE);
-            let slowly = |o: AsyncOperation<u32>| o.into_future().look_every(Duration::from_millis(60));
+            let slowly = |o: AsyncOperation<u32>| o.into_future().poll_interval(Duration::from_millis(60));
             assert_eq!(in_a_task(slow, slowly, || slow.completes(7)), Some(Ok(7)));
             assert!((4..10).contains(&slow.looks.get()), "{}", slow.looks.get());
             let often = Foreign::new();
             often.has_control.set(NTSTATUS::NOINTERFACE);
-            let often_enough = |o: AsyncOperation<u32>| o.into_future().look_every(Duration::ZERO);
+            let often_enough = |o: AsyncOperation<u32>| o.into_future().poll_interval(Duration::ZERO);
             assert_eq!(in_a_task(often, often_enough, || often.completes(7)), Some(Ok(7)));
         }
     });
@@ -342,7 +342,7 @@ fn who_forgets_its_handler_is_heard_of_only_if_it_is_watched() {
         let forgetful = Foreign::new();
         assert_eq!(in_a_task(forgetful, |o| o.into_future(), || forgetful.completes(7)), None);
         let watched = Foreign::new();
-        let watch = |o: AsyncOperation<u32>| o.into_future().watched();
+        let watch = |o: AsyncOperation<u32>| o.into_future().with_polling();
         assert_eq!(in_a_task(watched, watch, || watched.completes(7)), Some(Ok(7)));
         let told = Foreign::new();
         let end = || {
@@ -351,7 +351,7 @@ fn who_forgets_its_handler_is_heard_of_only_if_it_is_watched() {
         };
         assert_eq!(in_a_task(told, watch, end), Some(Ok(7)));
         let seldom = Foreign::new();
-        let watch = |o: AsyncOperation<u32>| o.into_future().watched().look_every(Duration::MAX);
+        let watch = |o: AsyncOperation<u32>| o.into_future().with_polling().poll_interval(Duration::MAX);
         let end = || {
             seldom.completes(7);
             seldom.calls_back();
@@ -670,12 +670,12 @@ fn awaited(kernel: &mut Simulation) -> Result<(), ntsim::Stop> {
     let place = Arc::new(std::sync::Mutex::new(Vec::new()));
     let made = Arc::clone(&place);
     kernel.run_on(0, move || {
-            let inner = spawn_async_operation(async move {
-                inside.wait().await;
-                7_u32
-            });
-            made.lock().unwrap().extend([inner.clone(), inner]);
-        })?;
+        let inner = spawn_async_operation(async move {
+            inside.wait().await;
+            7_u32
+        });
+        made.lock().unwrap().extend([inner.clone(), inner]);
+    })?;
     let (first, second) = {
         let mut place = place.lock().unwrap();
         (place.pop().unwrap(), place.pop().unwrap())

@@ -258,12 +258,12 @@ fn waiters(kernel: &mut Simulation, waiters: usize) -> Result<(), ntsim::Stop> {
     let made = Arc::clone(&place);
     let context = Arc::clone(&shared);
     kernel.run_on(0, move || {
-            let operation = spawn_async_operation(body);
-            let context = Arc::as_ptr(&context).cast_mut().cast();
-            // SAFETY: the test keeps the context until the run is over.
-            unsafe { operation.control().unwrap().set_completed(handled, context) }.unwrap();
-            made.lock().unwrap().extend((0..waiters).map(|_| operation.clone()));
-        })?;
+        let operation = spawn_async_operation(body);
+        let context = Arc::as_ptr(&context).cast_mut().cast();
+        // SAFETY: the test keeps the context until the run is over.
+        unsafe { operation.control().unwrap().set_completed(handled, context) }.unwrap();
+        made.lock().unwrap().extend((0..waiters).map(|_| operation.clone()));
+    })?;
     let mut programs: Vec<(usize, Program)> = (0..waiters)
         .map(|index| -> (usize, Program) {
             let operation = place.lock().unwrap().pop().unwrap();

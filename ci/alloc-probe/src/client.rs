@@ -58,7 +58,7 @@ pub extern "C" fn probe_client_into_raw(raw: *mut AsyncOperationRaw<u64>) -> *mu
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_client_future(raw: *mut AsyncOperationRaw<u64>) -> u64 {
     let Some(operation) = take(raw) else { return 0 };
-    let mut future = pin!(operation.into_future().cancel_on_drop().watched());
+    let mut future = pin!(operation.into_future().cancel_on_drop().with_polling());
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(value)) => value,
         _ => 0,

@@ -357,7 +357,7 @@ pub(crate) fn poll(world: &ForeignWorld, place: usize, waker: usize) {
     let called = future.awaited.ticket.is_some_and(|ticket| world.called.borrow().contains(&ticket));
     let alone = world.alone.get();
     let mut replies = Replies::new(&said, world.object(future.object), alone);
-    let expected = replies.poll(&mut future.awaited, future.how.watched, called);
+    let expected = replies.poll(&mut future.awaited, future.how.polls, called);
     let kind = world.object(future.object).kind as u32;
     hit(&Op::Poll(0), polled.is_ready(), &said, kind << 2 | future.awaited.way as u32);
     // The timer could not be set.
@@ -365,7 +365,7 @@ pub(crate) fn poll(world: &ForeignWorld, place: usize, waker: usize) {
     // The client may or may not have seen the other processor's work. That work is a call of the
     // handler, or a slot that was removed before the client's second question.
     let broken = polled == Poll::Ready(Err(NTSTATUS::DRIVER_INTERNAL_ERROR));
-    let late = !alone && (called && future.how.watched || broken && expected.is_pending());
+    let late = !alone && (called && future.how.polls || broken && expected.is_pending());
     if polled != expected && !starved && !late {
         ntsim::fail(
             "C17",
@@ -471,7 +471,7 @@ pub(crate) fn advance_time(world: &ForeignWorld) {
     }
     for (place, future) in world.futures.borrow().iter().enumerate() {
         let Some(future) = future else { continue };
-        let looks = future.awaited.way == Way::Looks || future.how.watched;
+        let looks = future.awaited.way == Way::Looks || future.how.polls;
         if looks && let Some((waker, before)) = future.waits {
             let wakes = world.wakers.borrow()[waker].wakes();
             if wakes == before {

@@ -199,16 +199,16 @@ impl<'a> Replies<'a> {
     pub(crate) fn poll(
         &mut self,
         awaited: &mut Awaited,
-        watched: bool,
+        polls: bool,
         called: bool,
     ) -> Poll<Result<u128, NTSTATUS>> {
-        self.poll_once(awaited, watched, called).unwrap_or_else(|failure| Poll::Ready(Err(failure)))
+        self.poll_once(awaited, polls, called).unwrap_or_else(|failure| Poll::Ready(Err(failure)))
     }
 
     fn poll_once(
         &mut self,
         awaited: &mut Awaited,
-        watched: bool,
+        polls: bool,
         called: bool,
     ) -> Result<Poll<Result<u128, NTSTATUS>>, NTSTATUS> {
         let mut told = false;
@@ -226,7 +226,7 @@ impl<'a> Replies<'a> {
                 Way::Unknown => awaited.way = self.way()?,
                 Way::Told if called && (self.alone || !self.is_over()) => told = true,
                 // Without a timer there are no more answers to read here.
-                Way::Told if !watched => return Ok(Poll::Pending),
+                Way::Told if !polls => return Ok(Poll::Pending),
                 Way::Told | Way::Looks if self.is_over() => return Ok(Poll::Pending),
                 Way::Told | Way::Looks => {}
             }

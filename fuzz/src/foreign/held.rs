@@ -188,11 +188,11 @@ impl<T: ForeignValue> Held for AsyncOperation<T> {
         if how.cancels {
             future = future.cancel_on_drop();
         }
-        if how.watched {
-            future = future.watched();
+        if how.polls {
+            future = future.with_polling();
         }
         if how.often {
-            future = future.look_every(Duration::ZERO);
+            future = future.poll_interval(Duration::ZERO);
         }
         Box::pin(Await::<T>(Box::pin(future)))
     }

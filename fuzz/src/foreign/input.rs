@@ -117,9 +117,9 @@ pub enum Defect {
 pub struct How {
     /// `cancel_on_drop`.
     pub cancels: bool,
-    /// `watched`.
-    pub watched: bool,
-    /// `look_every(0)`.
+    /// `with_polling`.
+    pub polls: bool,
+    /// `poll_interval(0)`.
     pub often: bool,
 }
 
@@ -243,7 +243,7 @@ fn defect(which: u8, code: u8) -> Defect {
 }
 
 fn decode([head, target, a, b]: [u8; RECORD]) -> ForeignStep {
-    let how = How { cancels: a & 1 != 0, watched: a & 2 != 0, often: a & 4 != 0 };
+    let how = How { cancels: a & 1 != 0, polls: a & 2 != 0, often: a & 4 != 0 };
     let table = if a & 1 == 0 { Table::Operation } else { Table::Control };
     let op = match head & 63 {
         0..=3 => Op::New(kind(a)),

@@ -14,7 +14,7 @@
 //! of an interface `ISensor` become these functions. A test compares them with the expansion.
 //!
 //! ```text
-//! unsafe extern "system" fn powered<__T: ISensor, __P: ntcom::__private::Place<__T>>(
+//! unsafe extern "system" fn powered<__T: ISensor, __P: ntcom::__private::InterfaceSlot<__T>>(
 //!     __this: *mut ::core::ffi::c_void
 //! ) -> u32 {
 //!     let __object: &__T = unsafe { ntcom::__private::object::<__T, __P>(__this) };
@@ -22,7 +22,7 @@
 //!     __answer
 //! }
 //!
-//! unsafe extern "system" fn limit<__T: ISensor, __P: ntcom::__private::Place<__T>>(
+//! unsafe extern "system" fn limit<__T: ISensor, __P: ntcom::__private::InterfaceSlot<__T>>(
 //!     __this: *mut ::core::ffi::c_void,
 //!     channel: u32,
 //!     __out: *mut u32
@@ -33,7 +33,7 @@
 //!     }
 //! }
 //!
-//! unsafe extern "system" fn sample<__T: ISensor, __P: ntcom::__private::Place<__T>>(
+//! unsafe extern "system" fn sample<__T: ISensor, __P: ntcom::__private::InterfaceSlot<__T>>(
 //!     __this: *mut ::core::ffi::c_void,
 //!     channel: u32
 //! ) -> *mut ntcom::AsyncOperationRaw<u32> {
@@ -113,7 +113,7 @@ pub(crate) fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) ->
                 deprecated, non_snake_case, clippy::too_many_arguments,
                 reason = "written by a macro: a slot's `this` is the object that the table was made for"
             )]
-            pub const fn __of<__T: #implemented, __P: #krate::__private::Place<__T>>() -> Self {
+            pub const fn __of<__T: #implemented, __P: #krate::__private::InterfaceSlot<__T>>() -> Self {
                 #(#thunks)*
                 Self {
                     base: <#base_vtbl>::__of::<__T, __P>(),
@@ -126,13 +126,13 @@ pub(crate) fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) ->
         // that place.
         #[allow(deprecated, reason = "the declaration itself may be deprecated")]
         unsafe impl<__T: #implemented> #krate::InterfaceOf<__T> for #raw {
-            type __Table<__P: #krate::__private::Place<__T>> = #krate::__private::At<Self, __T, __P>;
+            type __Table<__P: #krate::__private::InterfaceSlot<__T>> = #krate::__private::TableAt<Self, __T, __P>;
         }
 
         // SAFETY: the table is this interface's, and its slots find an object of this type from
         // that place.
         #[allow(deprecated, reason = "the declaration itself may be deprecated")]
-        unsafe impl<__T: #implemented, __P: #krate::__private::Place<__T>> #krate::__private::InterfaceAt<__T, __P>
+        unsafe impl<__T: #implemented, __P: #krate::__private::InterfaceSlot<__T>> #krate::__private::InterfaceAt<__T, __P>
             for #raw
         {
             const VTBL: *const ::core::ffi::c_void =
@@ -166,7 +166,7 @@ fn thunk(krate: &TokenStream, method: &Method, implemented: &Ident) -> TokenStre
         }
     };
     hygienic! {
-        unsafe extern "system" fn #name<__T: #implemented, __P: #krate::__private::Place<__T>>(
+        unsafe extern "system" fn #name<__T: #implemented, __P: #krate::__private::InterfaceSlot<__T>>(
             __this: *mut ::core::ffi::c_void #(, #arguments)*
         ) #result {
             let __object: &__T = unsafe { #krate::__private::object::<__T, __P>(__this) };
@@ -197,7 +197,7 @@ fn status_thunk(
         }
     };
     hygienic! {
-        unsafe extern "system" fn #name<__T: #implemented, __P: #krate::__private::Place<__T>>(
+        unsafe extern "system" fn #name<__T: #implemented, __P: #krate::__private::InterfaceSlot<__T>>(
             __this: *mut ::core::ffi::c_void #(, #arguments)* #out
         ) -> #krate::NTSTATUS {
             let __object: &__T = unsafe { #krate::__private::object::<__T, __P>(__this) };

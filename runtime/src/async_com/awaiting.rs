@@ -46,8 +46,8 @@ pin_project! {
     /// The first poll of an operation that has not ended sets its completion handler `[C14]`. When
     /// the operation calls the handler, the future wakes the waker of its last poll. An operation
     /// without `IAsyncControl`, or with another client's handler, is polled by a timer instead
-    /// ([`look_every`](Self::look_every)). So is one of which an earlier future was awaited and
-    /// dropped, because its handler cannot be withdrawn.
+    /// ([`poll_interval`](Self::poll_interval)). So is one of which an earlier future was awaited
+    /// and dropped, because its handler cannot be withdrawn.
     ///
     /// The future ends as soon as the operation has, and allocates nothing but the timer. Dropping
     /// it does not cancel the operation, unless [`cancel_on_drop`](Self::cancel_on_drop) says so. A
@@ -93,7 +93,7 @@ pin_project! {
         pause: Option<PollInterval>,
         period: Duration,
         // The timer polls the operation, even where it has taken our handler.
-        watched: bool,
+        polls: bool,
         cancels: bool,
         // The future has seen the operation's end.
         over: bool,
@@ -122,7 +122,7 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
             callback: Callback::new(),
             pause: None,
             period: PERIOD,
-            watched: false,
+            polls: false,
             cancels: false,
             over: false,
             share: Share::new(),
@@ -139,7 +139,7 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
     ///
     /// Without this it is 10 ms. It is at least a millisecond, and a clock tick, and at most 24
     /// hours.
-    pub fn look_every(mut self, period: Duration) -> Self {
+    pub fn poll_interval(mut self, period: Duration) -> Self {
         self.period = period.clamp(SHORTEST, LONGEST);
         self
     }
@@ -148,8 +148,8 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
     ///
     /// Then the future also ends where the provider forgets a handler that it has accepted. That
     /// costs a timer.
-    pub const fn watched(mut self) -> Self {
-        self.watched = true;
+    pub const fn with_polling(mut self) -> Self {
+        self.polls = true;
         self
     }
 
@@ -184,7 +184,7 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
             if this.callback.poll(context).is_ready() {
                 return Poll::Ready(Ok(true));
             }
-            if !*this.watched {
+            if !*this.polls {
                 return Poll::Pending;
             }
         }

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     Init, This,
-    com::place::{self, Place},
+    com::interface_slot::{self, InterfaceSlot},
 };
 
 #[doc(hidden)]
@@ -110,7 +110,7 @@ unsafe impl<T: AsyncValueType, F> Wraps<F> for Fallible<F> where
 pub unsafe fn spawn_named<T, P, F, A, B, R>(this: *mut c_void, recipe: R) -> *mut AsyncOperationRaw<B::Value>
 where
     T: Send + Sync + 'static,
-    P: Place<T>,
+    P: InterfaceSlot<T>,
     A: NonPaged + Send + 'static,
     B: Wraps<F>,
     R: InitBoxTrait<F, A, NTSTATUS>,
@@ -129,14 +129,14 @@ where
 pub unsafe fn spawn_opaque<T, P, O, A, B, R>(this: *mut c_void, recipe: R) -> *mut AsyncOperationRaw<B::Value>
 where
     T: Send + Sync + 'static,
-    P: Place<T>,
+    P: InterfaceSlot<T>,
     A: NonPaged + Send + 'static,
     R: AsyncBody<O, A, NTSTATUS>,
     B: Wraps<R::Body>,
 {
     let object = Object {
         // SAFETY: `this` is the interface at `P` of a `T`.
-        core: unsafe { place::core::<T, P>(this) }.cast(),
+        core: unsafe { interface_slot::core::<T, P>(this) }.cast(),
         type_id: TypeId::of::<T>(),
         _borrow: PhantomData,
     };
@@ -158,7 +158,7 @@ unsafe fn spawn<T, P, F, A, B, L>(
 ) -> *mut AsyncOperationRaw<B::Value>
 where
     T: Send + Sync + 'static,
-    P: Place<T>,
+    P: InterfaceSlot<T>,
     A: Allocator + Send + 'static,
     B: Wraps<F>,
     L: Placement,
@@ -171,7 +171,7 @@ where
         // executor drops it.
         no_unwind(|| unsafe { init.init(body) })?;
         // SAFETY: `this` is the interface at `P` of a `T`, to which the caller holds a reference.
-        let object = unsafe { place::this::<T, P>(this) };
+        let object = unsafe { interface_slot::this::<T, P>(this) };
         // SAFETY: the place for the reference, in a new block.
         unsafe { field(place, offset_of!(Guarded<B, T>, _object)).write(object) };
         Ok(())

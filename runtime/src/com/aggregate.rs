@@ -12,8 +12,8 @@ use core::{ffi::c_void, marker::PhantomData, mem::offset_of, ptr::NonNull};
 use super::{
     ComObject, ComRc, GUID, IUnknown, IUnknownRaw, IUnknownVtbl, Interface, Interfaces,
     block::{self, CountedBy, Front, Itself},
-    interfaces::Made,
-    place::{Alone, Kind, Place, add_ref, beyond, release},
+    interface_slot::{InterfaceSlot, ObjectLayout, Standalone, add_ref, query_extra, release},
+    interfaces::BuiltTables,
     unknown::{answer_query, call_add_ref, call_release, slots},
 };
 use crate::{Init, NTSTATUS, NonPaged};
@@ -97,15 +97,15 @@ pub trait Aggregates: IUnknown {
 unsafe impl<T: Aggregates, S: Interfaces<T>> Interfaces<T> for Outer<S> {
     type Primary = S::Primary;
     type Tables = S::Tables;
-    type __Made<O: Kind<T>> = S::__Made<O>;
+    type __BuiltTables<O: ObjectLayout<T>> = S::__BuiltTables<O>;
 
     fn __index(iid: &GUID) -> Option<usize> {
         S::__index(iid)
     }
 
-    fn __beyond(value: &T, iid: &GUID) -> Option<*mut c_void> {
+    fn __query_extra(value: &T, iid: &GUID) -> Option<*mut c_void> {
         let inner = ntcom_exec::no_unwind(|| value.inner(iid));
-        inner.and_then(|inner| inner.interface(iid)).or_else(|| S::__beyond(value, iid))
+        inner.and_then(|inner| inner.interface(iid)).or_else(|| S::__query_extra(value, iid))
     }
 }
 
@@ -221,7 +221,7 @@ impl<T, S, A> ComObject<T, S, A> {
         S: Interfaces<T>,
         A: NonPaged + Send + 'static,
     {
-        let front = <S::__Made<Alone<S>>>::TABLES;
+        let front = <S::__BuiltTables<Standalone<S>>>::TABLES;
         let init = |block: NonNull<Front<S::Tables, T>>| make(block.cast());
         let object = block::make::<_, _, _, _, Itself>(front, allocator, init)?;
         // SAFETY: `block::make` built an object with these interfaces, the primary one first, and
@@ -293,8 +293,8 @@ impl<T, S, A> ComObject<T, S, A> {
     {
         // SAFETY: the caller promises that `outer` is an object's IUnknown.
         unsafe { slots(outer) }.ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR)?;
-        let unknown: *const IUnknownVtbl = const { &<Own<S> as Place<T>>::UNKNOWN };
-        let front = Aggregated { unknown, outer, tables: <S::__Made<Inside<S>>>::TABLES };
+        let unknown: *const IUnknownVtbl = const { &<InnerUnknown<S> as InterfaceSlot<T>>::UNKNOWN };
+        let front = Aggregated { unknown, outer, tables: <S::__BuiltTables<InnerLayout<S>>>::TABLES };
         let init = |_: NonNull<Front<Aggregated<S::Tables>, T>>| init;
         let object = block::make::<_, _, _, _, ByOuter>(front, allocator, init)?;
         // SAFETY: `block::make` built an object that begins with its own IUnknown, and `object` is
@@ -323,11 +323,11 @@ unsafe impl<Tables, T> CountedBy<Aggregated<Tables>, T> for ByOuter {
 }
 
 /// The place of the own IUnknown of inner objects with interfaces `S`.
-struct Own<S>(PhantomData<S>);
+struct InnerUnknown<S>(PhantomData<S>);
 
 // SAFETY: the IUnknown stands at the beginning of the block, so `CORE` is the core's offset. The
 // slots take this interface of such an object.
-unsafe impl<T: 'static, S: Interfaces<T>> Place<T> for Own<S> {
+unsafe impl<T: 'static, S: Interfaces<T>> InterfaceSlot<T> for InnerUnknown<S> {
     const CORE: usize = offset_of!(Front<Aggregated<S::Tables>, T>, core);
     const UNKNOWN: IUnknownVtbl = IUnknownVtbl {
         QueryInterface: Some(own_query_interface::<T, S>),
@@ -337,10 +337,10 @@ unsafe impl<T: 'static, S: Interfaces<T>> Place<T> for Own<S> {
 }
 
 /// The layout of inner objects with interfaces `S`.
-struct Inside<S>(PhantomData<S>);
+struct InnerLayout<S>(PhantomData<S>);
 
-impl<T: 'static, S: Interfaces<T>> Kind<T> for Inside<S> {
-    type At<const K: usize> = Delegating<S, K>;
+impl<T: 'static, S: Interfaces<T>> ObjectLayout<T> for InnerLayout<S> {
+    type Slot<const K: usize> = Delegating<S, K>;
 }
 
 /// The place of the `K`-th interface of an inner object, with first three slots that call the outer
@@ -354,7 +354,7 @@ const fn tables<Tables>() -> usize {
 
 // SAFETY: the tables stand side by side in the front, so `CORE` is the distance from the `K`-th
 // one to the core. The slots take this interface of such an object.
-unsafe impl<T: 'static, S: Interfaces<T>, const K: usize> Place<T> for Delegating<S, K> {
+unsafe impl<T: 'static, S: Interfaces<T>, const K: usize> InterfaceSlot<T> for Delegating<S, K> {
     const CORE: usize = offset_of!(Front<Aggregated<S::Tables>, T>, core)
         - tables::<S::Tables>()
         - K * size_of::<*const c_void>();
@@ -376,13 +376,13 @@ unsafe extern "system" fn own_query_interface<T: 'static, S: Interfaces<T>>(
         if iid == IUnknownRaw::IID {
             // SAFETY: the caller of the slot has a reference, and `this` is the object's own
             // IUnknown.
-            unsafe { add_ref::<T, Own<S>>(this) };
+            unsafe { add_ref::<T, InnerUnknown<S>>(this) };
             return Some(this);
         }
         let Some(index) = S::__index(&iid) else {
             // SAFETY: the caller of the slot has a reference, and `this` is the object's own
             // IUnknown.
-            return unsafe { beyond::<T, S, Own<S>>(this, &iid) };
+            return unsafe { query_extra::<T, S, InnerUnknown<S>>(this, &iid) };
         };
         let offset = tables::<S::Tables>() + index * size_of::<*const c_void>();
         // SAFETY: the interface with this index stands at this offset in the block.

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! An interface pointer is the address of one of the table pointers. So the core stands at a fixed
-//! distance after it, which the slots of that table know ([`Place`](super::place::Place)).
+//! distance after it, which the slots of that table know
+//! ([`InterfaceSlot`](super::interface_slot::InterfaceSlot)).
 //!
 //! A standalone object has one count. A part of an aggregate has two. Its outer object uses the
 //! count in the part's own block. Every other holder of the part, a client or a body, uses the

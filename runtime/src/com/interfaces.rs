@@ -10,7 +10,7 @@ use core::{ffi::c_void, marker::PhantomData};
 
 use super::{
     GUID, Interface, InterfaceOf,
-    place::{Kind, Table},
+    interface_slot::{ObjectLayout, Table},
 };
 
 /// The interfaces that objects of type `T` can have together. It is one, `ISensorRaw`, or a tuple
@@ -94,7 +94,7 @@ pub unsafe trait Interfaces<T>: Sized + 'static {
 
     /// The tables, for one layout of objects.
     #[doc(hidden)]
-    type __Made<O: Kind<T>>: Made<Self::Tables>;
+    type __BuiltTables<O: ObjectLayout<T>>: BuiltTables<Self::Tables>;
 
     /// The index of the interface that answers for an IID.
     #[doc(hidden)]
@@ -102,35 +102,37 @@ pub unsafe trait Interfaces<T>: Sized + 'static {
 
     /// Returns an interface that the object has in addition, AddRef'd, such as an inner object's.
     #[doc(hidden)]
-    fn __beyond(_value: &T, _iid: &GUID) -> Option<*mut c_void> {
+    fn __query_extra(_value: &T, _iid: &GUID) -> Option<*mut c_void> {
         None
     }
 }
 
 #[doc(hidden)]
 /// A constant with the tables of an object's interfaces.
-pub trait Made<Tables> {
+pub trait BuiltTables<Tables> {
     /// The tables.
     const TABLES: Tables;
 }
 
 #[doc(hidden)]
 /// The tables of interfaces `S` for objects of type `T` with layout `O`.
-pub struct MadeFor<S, T, O>(PhantomData<(S, T, O)>);
+pub struct TablesFor<S, T, O>(PhantomData<(S, T, O)>);
 
 // SAFETY: there is one table, and one interface that answers.
 unsafe impl<T: 'static, I: Interface + InterfaceOf<T> + 'static> Interfaces<T> for I {
     type Primary = I;
     type Tables = [*const c_void; 1];
-    type __Made<O: Kind<T>> = MadeFor<I, T, O>;
+    type __BuiltTables<O: ObjectLayout<T>> = TablesFor<I, T, O>;
 
     fn __index(iid: &GUID) -> Option<usize> {
         I::answers(iid).then_some(0)
     }
 }
 
-impl<T: 'static, I: InterfaceOf<T>, O: Kind<T>> Made<[*const c_void; 1]> for MadeFor<I, T, O> {
-    const TABLES: [*const c_void; 1] = [<I::__Table<O::At<0>>>::VTBL];
+impl<T: 'static, I: InterfaceOf<T>, O: ObjectLayout<T>> BuiltTables<[*const c_void; 1]>
+    for TablesFor<I, T, O>
+{
+    const TABLES: [*const c_void; 1] = [<I::__Table<O::Slot<0>>>::VTBL];
 }
 
 /// Stops the compilation if two interfaces of an object have the same IID.
@@ -156,7 +158,7 @@ macro_rules! tuple {
         unsafe impl<T: 'static, $($interface: InterfaceOf<T> + 'static),+> Interfaces<T> for ($($interface,)+) {
             type Primary = $primary;
             type Tables = [*const c_void; $count];
-            type __Made<O: Kind<T>> = MadeFor<Self, T, O>;
+            type __BuiltTables<O: ObjectLayout<T>> = TablesFor<Self, T, O>;
 
             fn __index(iid: &GUID) -> Option<usize> {
                 $(if $interface::answers(iid) {
@@ -166,12 +168,12 @@ macro_rules! tuple {
             }
         }
 
-        impl<T: 'static, O: Kind<T>, $($interface: InterfaceOf<T>),+> Made<[*const c_void; $count]>
-            for MadeFor<($($interface,)+), T, O>
+        impl<T: 'static, O: ObjectLayout<T>, $($interface: InterfaceOf<T>),+> BuiltTables<[*const c_void; $count]>
+            for TablesFor<($($interface,)+), T, O>
         {
             const TABLES: [*const c_void; $count] = {
                 assert_distinct(&[$($interface::IID),+]);
-                [$(<$interface::__Table<O::At<$index>>>::VTBL),+]
+                [$(<$interface::__Table<O::Slot<$index>>>::VTBL),+]
             };
         }
     };

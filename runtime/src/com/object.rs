@@ -5,8 +5,8 @@ use core::{marker::PhantomData, ptr::NonNull};
 use super::{
     ComRc, IUnknown, Interfaces,
     block::{self, Front, Itself},
-    interfaces::Made,
-    place::Alone,
+    interface_slot::Standalone,
+    interfaces::BuiltTables,
 };
 use crate::{
     GlobalAllocator, NTSTATUS, NonPaged,
@@ -118,7 +118,7 @@ impl<T, S, A> ComObject<T, S, A> {
         S: Interfaces<T>,
         A: NonPaged + Send + 'static,
     {
-        let front = <S::__Made<Alone<S>>>::TABLES;
+        let front = <S::__BuiltTables<Standalone<S>>>::TABLES;
         let init = |_: NonNull<Front<S::Tables, T>>| init;
         let object = block::make::<_, _, _, _, Itself>(front, allocator, init)?;
         // SAFETY: `block::make` built an object with these interfaces, the primary one first, and

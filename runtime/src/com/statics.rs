@@ -5,8 +5,8 @@ use core::{ffi::c_void, marker::PhantomData, mem::offset_of};
 use super::{
     ComRc, GUID, IUnknown, IUnknownVtbl, Interfaces,
     block::{Core, Front},
-    interfaces::Made,
-    place::{Kind, Place, query},
+    interface_slot::{InterfaceSlot, ObjectLayout, query},
+    interfaces::BuiltTables,
 };
 use crate::NTSTATUS;
 
@@ -53,7 +53,7 @@ impl<T, S: Interfaces<T>> ComStatic<T, S> {
     where
         T: IUnknown,
     {
-        Self { start: Front { front: <S::__Made<Static<S>>>::TABLES, core: Core::immortal(value) } }
+        Self { start: Front { front: <S::__BuiltTables<Static<S>>>::TABLES, core: Core::immortal(value) } }
     }
 
     /// Returns the object's primary interface. IRQL: any.
@@ -82,8 +82,8 @@ impl<T, S: Interfaces<T>> ComStatic<T, S> {
 /// The layout of statics with interfaces `S`.
 struct Static<S>(PhantomData<S>);
 
-impl<T: 'static, S: Interfaces<T>> Kind<T> for Static<S> {
-    type At<const K: usize> = InStatic<S, K>;
+impl<T: 'static, S: Interfaces<T>> ObjectLayout<T> for Static<S> {
+    type Slot<const K: usize> = InStatic<S, K>;
 }
 
 /// The place of the `K`-th interface of a static.
@@ -91,7 +91,7 @@ struct InStatic<S, const K: usize>(PhantomData<S>);
 
 // SAFETY: the tables stand side by side at the static's beginning, so `CORE` is the distance from
 // the `K`-th one to the core. The slots take this interface of such an object.
-unsafe impl<T: 'static, S: Interfaces<T>, const K: usize> Place<T> for InStatic<S, K> {
+unsafe impl<T: 'static, S: Interfaces<T>, const K: usize> InterfaceSlot<T> for InStatic<S, K> {
     const CORE: usize = offset_of!(Front<S::Tables, T>, core) - K * size_of::<*const c_void>();
     const UNKNOWN: IUnknownVtbl = IUnknownVtbl {
         QueryInterface: Some(query_interface::<T, S, K>),

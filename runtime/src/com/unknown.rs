@@ -4,7 +4,7 @@ use core::{ffi::c_void, ptr::NonNull};
 
 use super::{
     ComRc, GUID,
-    place::{At, InterfaceAt, InterfaceOf, Place},
+    interface_slot::{InterfaceAt, InterfaceOf, InterfaceSlot, TableAt},
 };
 use crate::NTSTATUS;
 
@@ -257,11 +257,11 @@ unsafe impl Callable for IUnknownRaw {
 
 // SAFETY: the tables consist of IUnknown's slots for place `P`.
 unsafe impl<T: IUnknown> InterfaceOf<T> for IUnknownRaw {
-    type __Table<P: Place<T>> = At<Self, T, P>;
+    type __Table<P: InterfaceSlot<T>> = TableAt<Self, T, P>;
 }
 
 // SAFETY: the table consists of IUnknown's slots for place `P`.
-unsafe impl<T: IUnknown, P: Place<T>> InterfaceAt<T, P> for IUnknownRaw {
+unsafe impl<T: IUnknown, P: InterfaceSlot<T>> InterfaceAt<T, P> for IUnknownRaw {
     const VTBL: *const c_void = core::ptr::from_ref::<IUnknownVtbl>(const { &P::UNKNOWN }).cast();
 }
 
@@ -269,7 +269,7 @@ impl IUnknownVtbl {
     /// Returns the slots of an object's interface.
     #[doc(hidden)]
     #[must_use]
-    pub const fn __of<T: IUnknown, P: Place<T>>() -> Self {
+    pub const fn __of<T: IUnknown, P: InterfaceSlot<T>>() -> Self {
         P::UNKNOWN
     }
 

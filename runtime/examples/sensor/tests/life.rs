@@ -173,8 +173,7 @@ fn live(kernel: &mut Simulation, seed: u64) -> Result<bool, Stop> {
         return Ok(false);
     }
     kernel.run(clients(seed))?;
-    kernel
-        .run_on(0, || assert_eq!(sensor().powered(), Ok(0), "a channel has kept its power"))?;
+    kernel.run_on(0, || assert_eq!(sensor().powered(), Ok(0), "a channel has kept its power"))?;
     // In every fourth round the driver stays loaded for a while.
     if seed.is_multiple_of(4) {
         kernel.run_on(1, || ntsim::advance_time(3 * SECOND))?;
@@ -250,9 +249,7 @@ fn the_driver_has_a_device() {
     let mut kernel = Simulation::new(config(LowResources::Never), Schedule::round_robin());
     // SAFETY: the driver calls the DDIs by their rules.
     assert_eq!(unsafe { kernel.load_driver(0, driver_entry) }.unwrap(), 0);
-    kernel
-        .run_on(0, || assert_ne!(device(), null_mut()))
-        .unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, || assert_ne!(device(), null_mut())).unwrap_or_else(|stop| panic!("{stop}"));
     // SAFETY: no client uses the driver, and it calls the DDIs by their rules.
     unsafe { kernel.unload_driver(0) }.unwrap_or_else(|stop| panic!("{stop}"));
 }

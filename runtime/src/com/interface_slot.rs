@@ -1,4 +1,4 @@
-//! The places of interfaces in their objects, and the table for each place.
+//! The positions of interfaces in their objects, and the table for each position.
 //!
 //! # Why a table for each position
 //!
@@ -19,7 +19,7 @@ use crate::NTSTATUS;
 ///
 /// # Safety
 /// The tables are this interface's, live for ever, and their slots take an interface pointer at
-/// that place of an object of type `T`.
+/// that position of an object of type `T`.
 ///
 /// ```
 /// use ntcom::{GUID, IUnknown, InterfaceOf, declare_com_interface};
@@ -44,9 +44,9 @@ use crate::NTSTATUS;
     note = "implement the declared trait for `{T}`"
 )]
 pub unsafe trait InterfaceOf<T>: Interface {
-    /// The table for place `P`.
+    /// The table for position `P`.
     #[doc(hidden)]
-    type __Table<P: Place<T>>: Table;
+    type __Table<P: InterfaceSlot<T>>: Table;
 }
 
 #[doc(hidden)]
@@ -57,42 +57,43 @@ pub trait Table {
 }
 
 #[doc(hidden)]
-/// The table of an interface of objects of type `T` for place `P`. The macro implements it.
+/// The table of an interface of objects of type `T` for position `P`. The macro implements it.
 ///
 /// # Safety
 /// As for [`InterfaceOf`].
-pub unsafe trait InterfaceAt<T, P: Place<T>>: Interface {
+pub unsafe trait InterfaceAt<T, P: InterfaceSlot<T>>: Interface {
     /// The pointer to the table.
     const VTBL: *const c_void;
 }
 
 #[doc(hidden)]
-/// The table of interface `I` for objects of type `T` at place `P`, as a type.
-pub struct At<I, T, P>(PhantomData<(I, T, P)>);
+/// The table of interface `I` for objects of type `T` at position `P`, as a type.
+pub struct TableAt<I, T, P>(PhantomData<(I, T, P)>);
 
-impl<I: InterfaceAt<T, P>, T, P: Place<T>> Table for At<I, T, P> {
+impl<I: InterfaceAt<T, P>, T, P: InterfaceSlot<T>> Table for TableAt<I, T, P> {
     const VTBL: *const c_void = I::VTBL;
 }
 
 #[doc(hidden)]
-/// The place of an interface in an object of type `T`, and the first three slots of its table.
+/// The position of an interface in an object of type `T`, and the first three slots of its table.
 ///
 /// # Safety
 /// The object's core stands `CORE` bytes after the interface pointer, and the slots take such
 /// interface pointers.
-pub unsafe trait Place<T>: 'static {
+pub unsafe trait InterfaceSlot<T>: 'static {
     /// The number of bytes from the interface pointer to the core.
     const CORE: usize;
-    /// The slots of IUnknown at this place.
+    /// The slots of IUnknown at this position.
     const UNKNOWN: IUnknownVtbl;
 }
 
 /// Returns the core of the object of a slot's `this`.
 ///
 /// # Safety
-/// `this` is the interface at this place of an object of type `T`.
-pub(crate) unsafe fn core<T, P: Place<T>>(this: *mut c_void) -> NonNull<Core<T>> {
-    // SAFETY: the caller passes an interface at place `P`, so the result is inside the same block.
+/// `this` is the interface at this position of an object of type `T`.
+pub(crate) unsafe fn core<T, P: InterfaceSlot<T>>(this: *mut c_void) -> NonNull<Core<T>> {
+    // SAFETY: the caller passes an interface at position `P`, so the result is inside the same
+    // block.
     let core = unsafe { this.byte_add(P::CORE) };
     // SAFETY: interface pointers are not null, and the core is inside the same block.
     unsafe { NonNull::new_unchecked(core) }.cast()
@@ -102,8 +103,8 @@ pub(crate) unsafe fn core<T, P: Place<T>>(this: *mut c_void) -> NonNull<Core<T>>
 ///
 /// # Safety
 /// As for [`core`]; the caller has a reference while the result is used.
-pub(crate) unsafe fn object<'a, T, P: Place<T>>(this: *mut c_void) -> &'a T {
-    // SAFETY: the caller passes an interface at place `P` of an object of type `T`.
+pub(crate) unsafe fn object<'a, T, P: InterfaceSlot<T>>(this: *mut c_void) -> &'a T {
+    // SAFETY: the caller passes an interface at position `P` of an object of type `T`.
     let core = unsafe { core::<T, P>(this) };
     // SAFETY: the caller's reference keeps the object alive while the result is used.
     unsafe { core.as_ref() }.value()
@@ -114,33 +115,33 @@ pub(crate) unsafe fn object<'a, T, P: Place<T>>(this: *mut c_void) -> &'a T {
 /// # Safety
 /// As for [`object`].
 #[cfg(feature = "async-com")]
-pub(crate) unsafe fn this<T, P: Place<T>>(this: *mut c_void) -> crate::This<T> {
-    // SAFETY: the caller passes an interface at place `P` of an object of type `T`.
+pub(crate) unsafe fn this<T, P: InterfaceSlot<T>>(this: *mut c_void) -> crate::This<T> {
+    // SAFETY: the caller passes an interface at position `P` of an object of type `T`.
     let core = unsafe { core::<T, P>(this) };
     // SAFETY: the caller has a reference to the object.
     unsafe { crate::This::from_core(core) }
 }
 
 #[doc(hidden)]
-/// A layout of objects, which gives each interface its place.
-pub trait Kind<T>: 'static {
-    /// The place of the `K`-th interface.
-    type At<const K: usize>: Place<T>;
+/// A layout of objects, which gives each interface its position.
+pub trait ObjectLayout<T>: 'static {
+    /// The position of the `K`-th interface.
+    type Slot<const K: usize>: InterfaceSlot<T>;
 }
 
 /// The layout of standalone objects with interfaces `S`.
-pub(super) struct Alone<S>(PhantomData<S>);
+pub(super) struct Standalone<S>(PhantomData<S>);
 
-impl<T: 'static, S: Interfaces<T>> Kind<T> for Alone<S> {
-    type At<const K: usize> = Standalone<S, K>;
+impl<T: 'static, S: Interfaces<T>> ObjectLayout<T> for Standalone<S> {
+    type Slot<const K: usize> = StandaloneSlot<S, K>;
 }
 
-/// The place of the `K`-th interface of a standalone object.
-pub(super) struct Standalone<S, const K: usize>(PhantomData<S>);
+/// The position of the `K`-th interface of a standalone object.
+pub(super) struct StandaloneSlot<S, const K: usize>(PhantomData<S>);
 
 // SAFETY: the tables stand side by side at the block's beginning, so `CORE` is the distance from
 // the `K`-th one to the core. The slots take this interface of such an object.
-unsafe impl<T: 'static, S: Interfaces<T>, const K: usize> Place<T> for Standalone<S, K> {
+unsafe impl<T: 'static, S: Interfaces<T>, const K: usize> InterfaceSlot<T> for StandaloneSlot<S, K> {
     const CORE: usize = offset_of!(Front<S::Tables, T>, core) - K * size_of::<*const c_void>();
     const UNKNOWN: IUnknownVtbl = IUnknownVtbl {
         QueryInterface: Some(query_interface::<T, S, K>),
@@ -155,7 +156,7 @@ unsafe extern "system" fn query_interface<T: 'static, S: Interfaces<T>, const K:
     out: *mut *mut c_void,
 ) -> NTSTATUS {
     // SAFETY: the caller of the slot passes this interface, and pointers that are null or valid.
-    unsafe { query::<T, S, Standalone<S, K>, K>(this, iid, out, add_ref::<T, Standalone<S, K>>) }
+    unsafe { query::<T, S, StandaloneSlot<S, K>, K>(this, iid, out, add_ref::<T, StandaloneSlot<S, K>>) }
 }
 
 /// QueryInterface of the `K`-th interface of an object. The object's interfaces stand side by side,
@@ -164,7 +165,7 @@ unsafe extern "system" fn query_interface<T: 'static, S: Interfaces<T>, const K:
 /// # Safety
 /// The arguments are those of a slot call: `this` is the `K`-th interface of a live object, `iid`
 /// is null or readable, and `out` is null or writable.
-pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: Place<T>, const K: usize>(
+pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: InterfaceSlot<T>, const K: usize>(
     this: *mut c_void,
     iid: *const GUID,
     out: *mut *mut c_void,
@@ -172,8 +173,8 @@ pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: Place<T>, const K: u
 ) -> NTSTATUS {
     let interface = |iid| {
         let Some(index) = S::__index(&iid) else {
-            // SAFETY: `this` is an interface at place `P` of a live object.
-            return unsafe { beyond::<T, S, P>(this, &iid) };
+            // SAFETY: `this` is an interface at position `P` of a live object.
+            return unsafe { query_extra::<T, S, P>(this, &iid) };
         };
         // SAFETY: `this` is an interface of a live object, and `add_ref` is the AddRef of that
         // object.
@@ -191,29 +192,29 @@ pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: Place<T>, const K: u
 ///
 /// # Safety
 /// As for [`object`].
-pub(super) unsafe fn beyond<T: 'static, S: Interfaces<T>, P: Place<T>>(
+pub(super) unsafe fn query_extra<T: 'static, S: Interfaces<T>, P: InterfaceSlot<T>>(
     this: *mut c_void,
     iid: &GUID,
 ) -> Option<*mut c_void> {
     if *iid != block::core_iid() {
-        // SAFETY: the caller passes this place of an object to which it has a reference.
-        return S::__beyond(unsafe { object::<T, P>(this) }, iid);
+        // SAFETY: the caller passes this position of an object to which it has a reference.
+        return S::__query_extra(unsafe { object::<T, P>(this) }, iid);
     }
-    // SAFETY: the caller passes this place of an object of type `T`.
+    // SAFETY: the caller passes this position of an object of type `T`.
     let core = unsafe { core::<T, P>(this) };
     // SAFETY: the caller has a reference to the object.
     unsafe { block::hold(core) };
     Some(core.as_ptr().cast())
 }
 
-pub(super) unsafe extern "system" fn add_ref<T, P: Place<T>>(this: *mut c_void) -> u32 {
+pub(super) unsafe extern "system" fn add_ref<T, P: InterfaceSlot<T>>(this: *mut c_void) -> u32 {
     // SAFETY: the caller of the slot passes this interface.
     let core = unsafe { core::<T, P>(this) };
     // SAFETY: the client's reference keeps the object alive.
     visible_count(unsafe { core.as_ref() }.add_reference())
 }
 
-pub(super) unsafe extern "system" fn release<T, P: Place<T>>(this: *mut c_void) -> u32 {
+pub(super) unsafe extern "system" fn release<T, P: InterfaceSlot<T>>(this: *mut c_void) -> u32 {
     // SAFETY: the caller of the slot passes this interface.
     let core = unsafe { core::<T, P>(this) };
     // SAFETY: the client gives up its reference.
