@@ -212,7 +212,9 @@ pub mod __private {
         value::AsyncValueType,
         write::{WriteBytes, copy_whole, fits_a_stack, is_whole, write_field, zero},
     };
-    use crate::{AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, Interface, NTSTATUS, com::place};
+    use crate::{
+        AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, Interface, NTSTATUS, com::interface_slot,
+    };
 
     /// Whether the image contains the simulated kernel.
     pub const SIMULATED: bool = ntcom_exec::SIMULATED;
