@@ -20,9 +20,9 @@ use iced_x86::Register;
 
 use super::{
     cause::{Access, Cause, Fault, USER_END},
-    checks,
     frames::lines_of,
     instruction::{self, Registers},
+    panics,
     state::{Copies, Reason, Record},
 };
 use crate::{
@@ -102,13 +102,13 @@ unsafe extern "C" {
 
 /// Installs the handlers, once for each process, and a stack for them, once for each thread.
 pub(crate) fn prepare(_special_pool: bool) {
+    panics::install();
     if asan::ENABLED {
         return;
     }
     C_LIBRARY.get_or_init(c_library);
     provide_handler_stack();
     BEFORE.get_or_init(|| SIGNALS.map(|signal| install(signal, handle as Handler)));
-    checks::install();
 }
 
 /// The function that the host calls for a signal.
@@ -193,10 +193,11 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
     }
 }
 
-/// A thread has called `abort`: after one of Rust's checks it leaves its coroutine instead.
+/// A thread has called `abort`, or begins to unwind. After a panic in a run it leaves its coroutine
+/// instead.
 fn handle_abort(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void, registers: &mut Copies) {
     match active().filter(|machine| machine.aside.noted.is_some() && machine.is_on_coroutine(registers)) {
-        Some(machine) => machine.leave(registers, Reason::Check),
+        Some(machine) => machine.leave(registers, Reason::Panic),
         None => pass_on(signal, info, context),
     }
 }
@@ -379,8 +380,8 @@ extern "C" fn landing(record: *const Record) -> ! {
     {
         end_process(signal);
     }
-    if let Reason::Check = record.reason {
-        machine.check_failed()
+    if let Reason::Panic = record.reason {
+        machine.panicked()
     }
     let backtrace = machine.backtrace_at(record);
     match record.reason {
@@ -390,7 +391,7 @@ extern "C" fn landing(record: *const Record) -> ! {
         Reason::Page { address, write } => machine.page_fault(address, write, backtrace),
         Reason::Guard => machine.guard_touched(backtrace),
         Reason::Hang(kind) => machine.hang(kind, &backtrace),
-        Reason::Check => machine.check_failed(),
+        Reason::Panic => machine.panicked(),
     }
 }
 

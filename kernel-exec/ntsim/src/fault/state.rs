@@ -2,7 +2,7 @@
 
 extern crate alloc;
 
-use alloc::{string::String, vec::Vec};
+use alloc::string::String;
 use core::{
     cell::{Cell, RefCell},
     ffi::c_int,
@@ -30,8 +30,8 @@ pub(super) enum Reason {
     Guard,
     /// The run does not reach a preemption point.
     Hang(Kind),
-    /// One of Rust's checks has found something, and the thread calls `abort`.
-    Check,
+    /// The thread has panicked.
+    Panic,
 }
 
 /// The data that a handler leaves for `landing`.
@@ -44,18 +44,19 @@ pub(super) struct Record {
     pub(super) reason: Reason,
 }
 
-/// What a check has found.
+/// A panic, or a failed check of Rust's.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) message: String,
-    /// The place in the source, with file and line.
-    pub(super) place: String,
-    /// An address in the driver's function.
-    pub(super) code: u64,
-    pub(super) backtrace: Vec<String>,
+    /// The place in the driver's source, with file and line.
+    pub(super) place: Option<String>,
+    /// Whether it is a failed check.
+    pub(super) check: bool,
+    /// An address in the frame of the function that has called the hook.
+    pub(super) frame: usize,
 }
 
-/// What a check has found on a coroutine that is about to call `abort`.
+/// The panic of a coroutine that is about to unwind or to call `abort`.
 #[derive(Debug, Default)]
 pub(super) struct Noted(pub(super) RefCell<Option<Found>>);
 
@@ -86,11 +87,6 @@ impl Aside {
     pub(super) fn record(&self) -> *mut Record {
         let room = size_of::<Record>().next_multiple_of(64);
         core::ptr::with_exposed_provenance_mut(self.stack.base().get() - room)
-    }
-
-    /// What one of Rust's checks has found.
-    pub(super) fn noted(&self) -> &Noted {
-        &self.noted
     }
 }
 
