@@ -110,11 +110,11 @@ unsafe impl Request for Irp {
 /// 2. No other code uses its `DriverContext`.
 ///
 /// ```
+/// use ntcom_exec::nt::{PDEVICE_OBJECT, PIRP};
 /// use ntcom_exec::{IrpOutcome, NTSTATUS, TaskBuilder, sleep, spawn_irp_task};
-/// use ntsim::types::{NTSTATUS as Status, PDEVICE_OBJECT, PIRP};
 ///
 /// /// Serves a read after 20 ms.
-/// unsafe extern "C" fn dispatch_read(_device: PDEVICE_OBJECT, irp: PIRP) -> Status {
+/// unsafe extern "C" fn dispatch_read(_device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
 ///     let body = async {
 ///         match sleep(core::time::Duration::from_millis(20)).await {
 ///             Ok(()) => IrpOutcome { status: NTSTATUS::SUCCESS, information: 512 },
@@ -124,7 +124,7 @@ unsafe impl Request for Irp {
 ///     // SAFETY: the IRP is new, and this is its last use.
 ///     unsafe { spawn_irp_task(irp, body, |task| TaskBuilder::new().spawn(task)) }.0
 /// }
-/// # let _: unsafe extern "C" fn(PDEVICE_OBJECT, PIRP) -> Status = dispatch_read;
+/// # let _: unsafe extern "C" fn(PDEVICE_OBJECT, PIRP) -> i32 = dispatch_read;
 /// ```
 pub unsafe fn spawn_irp_task<F>(
     irp: nt::PIRP,

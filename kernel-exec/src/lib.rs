@@ -79,7 +79,7 @@ mod kmdf;
 #[cfg(kernel)]
 mod migrating;
 mod no_executor;
-mod nt;
+pub mod nt;
 mod oneshot;
 mod passive;
 mod placement;
