@@ -21,8 +21,9 @@ use crate::{nt, status::NTSTATUS};
 /// ```
 pub const DEFAULT_POLL_BUDGET: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
-/// The time for which a task may be polled again and again in one run of a DPC or work item. The
-/// guidelines for DPC routines ask for a run below 100 microseconds
+/// The time for which a task may be polled again and again in one run of a DPC or work item.
+///
+/// The guidelines for DPC routines ask for a run below 100 microseconds
 /// (learn.microsoft.com/windows-hardware/drivers/kernel/guidelines-for-writing-dpc-routines).
 ///
 /// ```
@@ -81,9 +82,10 @@ pub(crate) struct Spending {
 }
 
 impl Spending {
-    /// Counts a poll. Returns whether another poll may follow. It looks at the clock only for a
-    /// task that has already been woken. A task that has not been woken is polled again only if a
-    /// wake comes at this very moment.
+    /// Counts a poll, and returns whether another poll may follow.
+    ///
+    /// It looks at the clock only for a task that has already been woken. A task that has not been
+    /// woken is polled again only if a wake comes at this very moment.
     pub(crate) fn poll_ended(&mut self, woken: bool) -> bool {
         self.polls = self.polls.saturating_sub(1);
         self.polls > 0 && (!woken || nt::interrupt_time() < self.until)

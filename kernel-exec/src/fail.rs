@@ -2,8 +2,9 @@
 
 use crate::nt;
 
-/// The reason why the machine stops. In a kernel it is the first parameter of bug check 0x139
-/// (KERNEL_SECURITY_CHECK_FAILURE)
+/// The reason why the machine stops.
+///
+/// In a kernel it is the first parameter of bug check 0x139 (KERNEL_SECURITY_CHECK_FAILURE)
 /// (learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-0x139--kernel-security-check-failure).
 /// On a host without a kernel the program aborts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,9 +4,10 @@
 //! Without a kernel, memory comes from the host, failing fast is an abort, and nothing can be
 //! spawned. `build.rs` chooses the kernel.
 
-/// A list of every DDI that the executor calls, with its signature in both kernels. The structs are
-/// each kernel's own. All other types are written out, so that a `BOOLEAN` or a `ULONG` has the
-/// same width in both.
+/// A list of every DDI that the executor calls, with its signature in both kernels.
+///
+/// The structs are each kernel's own. All other types are written out, so that a `BOOLEAN` or a
+/// `ULONG` has the same width in both.
 ///
 /// `ddis!(take …)` imports the functions from a module. `ddis!(check …)` only holds the module's
 /// functions to their signatures.

@@ -69,9 +69,10 @@ pin_project! {
     }
 }
 
-/// Runs a future at PASSIVE_LEVEL, in a work item, and then lets the task migrate back. It is for a
-/// task that was spawned with the placement [`Migrating`](crate::Migrating). In a task on work
-/// items, which is at PASSIVE_LEVEL already, the future runs in place.
+/// Runs a future at PASSIVE_LEVEL, in a work item, and then lets the task migrate back.
+///
+/// It is for a task that was spawned with the placement [`Migrating`](crate::Migrating). In a task
+/// on work items, which is at PASSIVE_LEVEL already, the future runs in place.
 ///
 /// The whole task migrates. Its body is polled at PASSIVE_LEVEL, in a system worker thread, until
 /// `future` has ended. `future` is polled there only, and once polled, dropped there only. Its

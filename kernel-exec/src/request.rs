@@ -88,9 +88,10 @@ struct Shared {
 const _: () = assert!(size_of::<Shared>() <= size_of::<RequestStorage>());
 const _: () = assert!(align_of::<Shared>() <= align_of::<RequestStorage>());
 
-/// A request that a task can serve. [`spawn_irp_task`](crate::spawn_irp_task) serves IRPs with it,
-/// and `WdfRequest` (feature `kmdf`) is the implementation for KMDF's requests. The methods have
-/// these implementations there:
+/// A request that a task can serve.
+///
+/// [`spawn_irp_task`](crate::spawn_irp_task) serves IRPs with it, and `WdfRequest` (feature `kmdf`)
+/// is the implementation for KMDF's requests. The methods have these implementations there:
 ///
 /// | method | for a WDFREQUEST |
 /// |---|---|

@@ -134,9 +134,10 @@ impl Signal {
         self.word.take()
     }
 
-    /// Waits until the signal is set, and takes it. Dropping the wait at any time loses nothing,
-    /// because the signal stays set until a wait has ended with it. IRQL of the polls and of the
-    /// drop: ≤ DISPATCH_LEVEL.
+    /// Waits until the signal is set, and takes it.
+    ///
+    /// Dropping the wait at any time loses nothing, because the signal stays set until a wait has
+    /// ended with it. IRQL of the polls and of the drop: ≤ DISPATCH_LEVEL.
     pub const fn wait(&self) -> Wait<'_> {
         Wait::new(self)
     }

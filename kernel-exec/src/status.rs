@@ -96,6 +96,7 @@ impl NTSTATUS {
     }
 
     /// Returns the status that an operation in state Error stores when it is given this one `[C7]`.
+    ///
     /// Failures and warnings stay as they are, and a success or informational code becomes
     /// [`UNSUCCESSFUL`](Self::UNSUCCESSFUL).
     #[must_use]

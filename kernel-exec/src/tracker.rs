@@ -200,9 +200,11 @@ impl TaskTracker {
         });
     }
 
-    /// Reports the state of the unfinished tasks, the youngest first, as many as `reports` has
-    /// places for. Returns the number of unfinished tasks. A driver writes the report to its log
-    /// when a [`drain`](Self::drain) takes too long.
+    /// Reports the state of the unfinished tasks, the youngest first.
+    ///
+    /// It writes as many reports as `reports` has places for, and `None` into the places that are
+    /// left. It returns the number of unfinished tasks. A driver writes the report to its log when
+    /// a [`drain`](Self::drain) takes too long.
     ///
     /// IRQL: ≤ DISPATCH_LEVEL. `reports` must be resident, because it is written to under a spin
     /// lock.

@@ -198,9 +198,11 @@ pub unsafe fn __print(print: DbgPrintEx, record: &Record<'_>) {
 }
 
 /// Makes a static [`Sink`](crate::trace::Sink) that writes to the kernel's debugger with
-/// `DbgPrintEx`. It takes a name, the function, and a level. It is `unsafe`, because the caller
-/// must guarantee that the function is the kernel's. The component mask of `IHVDRIVER` selects the
-/// levels that are shown. IRQL: that of `DbgPrintEx`, ≤ DIRQL.
+/// `DbgPrintEx`.
+///
+/// It takes a name, the function, and a level. It is `unsafe`, because the caller must guarantee
+/// that the function is the kernel's. The component mask of `IHVDRIVER` selects the levels that are
+/// shown. IRQL: that of `DbgPrintEx`, ≤ DIRQL.
 ///
 /// ```
 /// use ntcom::trace::{Level, set_sink};

@@ -206,9 +206,10 @@ impl TaskPtr {
         unsafe { self.header() }.state.add_reference()
     }
 
-    /// Gives up a reference. Returns the number of references left, which is zero only if the task
-    /// is gone. A release does not cancel. See `[C9]` for the effect of releasing the last
-    /// reference of an unfinished task.
+    /// Gives up a reference, and returns the number of references left.
+    ///
+    /// That number is zero only if the task is gone. A release does not cancel. See `[C9]` for the
+    /// effect of releasing the last reference of an unfinished task.
     ///
     /// # Safety
     /// The caller has a reference, which is gone afterwards.

@@ -26,9 +26,10 @@ pub(super) struct LazyTimer {
 }
 
 impl LazyTimer {
-    /// Ready when the precise clock has passed the deadline, and not before. A relative timer
-    /// counts from the last clock tick, so its DPC may come up to a clock period early. The timer
-    /// is then armed again for the rest.
+    /// Ready when the precise clock has passed the deadline, and not before.
+    ///
+    /// A relative timer counts from the last clock tick, so its DPC may come up to a clock period
+    /// early. The timer is then armed again for the rest.
     fn poll(&mut self, deadline: Instant, context: &Context<'_>) -> Poll<Result<(), NTSTATUS>> {
         loop {
             if let Some(timer) = self.timer.as_mut().filter(|timer| timer.is_armed())
@@ -115,9 +116,10 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep::new(Instant::now().checked_add(duration))
 }
 
-/// Waits until a moment, and never less. The first clock tick after that moment wakes the task.
-/// (Two ticks are 15.6 ms apart unless other code has asked for shorter ones.) If the moment is
-/// over, the wait ends in the first poll.
+/// Waits until a moment, and never less.
+///
+/// The first clock tick after that moment wakes the task. (Two ticks are 15.6 ms apart unless other
+/// code has asked for shorter ones.) If the moment is over, the wait ends in the first poll.
 ///
 /// The timer is a block of non-paged pool. It is allocated and set in the first poll, and freed
 /// when the future ends or is dropped. Dropping the future is safe in every state and does not
@@ -175,9 +177,11 @@ impl Sleep {
         Self { deadline, timer: LazyTimer::default() }
     }
 
-    /// Lets the kernel fire the timer up to this much later, together with others, which saves
-    /// interrupts and power (`KeSetCoalescableTimer`). The tolerance counts in whole milliseconds.
-    /// Below one it is exact, as it is without this call. Call it before the first poll.
+    /// Lets the kernel fire the timer up to `tolerance` later, together with other timers.
+    ///
+    /// This saves interrupts and power (`KeSetCoalescableTimer`). The tolerance counts in whole
+    /// milliseconds. Below one it is exact, as it is without this call. Call it before the first
+    /// poll.
     ///
     /// ```
     /// # use ntsim::{Config, Schedule, Simulation};

@@ -128,9 +128,10 @@ impl List {
 }
 
 impl TaskTracker {
-    /// Waits until every task of this tracker has ended, and no DPC of the executor runs any more
-    /// for one of them. It is the last step of a driver's Unload, after [`close`](Self::close) and
-    /// [`cancel_all`](Self::cancel_all).
+    /// Waits until every task has ended, and no DPC of the executor runs any more for one of them.
+    ///
+    /// The tasks are those of this tracker. The wait is the last step of a driver's Unload, after
+    /// [`close`](Self::close) and [`cancel_all`](Self::cancel_all).
     ///
     /// When it returns `Ok`, there was a moment at which every task had ended. At that moment no
     /// timer of a [`sleep`](crate::sleep) was set or on its way, and no completion handler call was

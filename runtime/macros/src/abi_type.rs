@@ -203,9 +203,11 @@ impl Parts<'_> {
         }
     }
 
-    /// The `impl` of `AsyncValueType`. An `AbiType` need not be `Copy`, so its `impl` has a bound.
-    /// The bound names a lifetime, because the compiler checks such a bound where the trait is
-    /// used, and one without a lifetime where it is written.
+    /// The `impl` of `AsyncValueType`.
+    ///
+    /// An `AbiType` need not be `Copy`, so its `impl` has a bound. The bound names a lifetime,
+    /// because the compiler checks such a bound where the trait is used, and one without a lifetime
+    /// where it is written.
     fn async_value(&self, is_abi_type: bool) -> TokenStream {
         let (krate, this) = (self.krate, &self.input.ident);
         let bound = is_abi_type.then(|| {

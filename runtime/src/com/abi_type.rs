@@ -49,9 +49,11 @@ use crate::NTSTATUS;
 )]
 pub unsafe trait AbiType {}
 
-/// An [`AbiType`] that may be passed by value: a number, a pointer, or a `#[repr(transparent)]`
-/// struct around one (`#[derive(AbiType, AbiValue)]`). Other structs cross behind pointers, because
-/// compilers disagree about how to pass them.
+/// An [`AbiType`] that may be passed by value.
+///
+/// It is a number, a pointer, or a `#[repr(transparent)]` struct around one (`#[derive(AbiType,
+/// AbiValue)]`). Other structs cross behind pointers, because compilers disagree about how to pass
+/// them.
 ///
 /// # Safety
 /// Every C compiler passes it as it passes a number or a pointer of its size.

@@ -86,9 +86,10 @@ pub struct Outer<S>(PhantomData<S>);
 /// }
 /// ```
 pub trait Aggregates: IUnknown {
-    /// Returns the inner object to ask for an interface that the object itself does not have. The
-    /// answer must always be the same for the same IID, because the set of an object's interfaces
-    /// never changes `[C2]`. IRQL: that of QueryInterface, ≤ DISPATCH_LEVEL.
+    /// Returns the inner object to ask for an interface that the object itself does not have.
+    ///
+    /// The answer must always be the same for the same IID, because the set of an object's
+    /// interfaces never changes `[C2]`. IRQL: that of QueryInterface, ≤ DISPATCH_LEVEL.
     fn inner(&self, iid: &GUID) -> Option<&Inner>;
 }
 

@@ -8,9 +8,10 @@ use super::{
 };
 use crate::NTSTATUS;
 
-/// A counted pointer to an object of our own with a known type. A body uses it to reach its
-/// object ([`InitBox::with_this`](crate::InitBox::with_this)); [`of`](Self::of) finds the object
-/// behind an interface.
+/// A counted pointer to an object of our own with a known type.
+///
+/// A body uses it to reach its object ([`InitBox::with_this`](crate::InitBox::with_this));
+/// [`of`](Self::of) finds the object behind an interface.
 ///
 /// Clone is AddRef and Drop is Release; the last Release destroys the object, at the caller's IRQL.
 /// It is `Send` and `Sync`, because objects are. Its type does not depend on the object's

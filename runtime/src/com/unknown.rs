@@ -114,9 +114,10 @@ pub unsafe trait Derived: Interface {
     type Base: Interface;
 }
 
-/// An interface with a pointer type, `Ref`, that has the interface's methods. Its [`ComRc`] derefs
-/// to `Ref`, and `Ref` derefs to that of the base. `declare_com_interface!` implements it; an
-/// interface that is written by hand may have such a type, too.
+/// An interface with a pointer type, `Ref`, that has the interface's methods.
+///
+/// Its [`ComRc`] derefs to `Ref`, and `Ref` derefs to that of the base. `declare_com_interface!`
+/// implements it; an interface that is written by hand may have such a type, too.
 ///
 /// A `&Ref` borrows a counted pointer, so the object is alive as long as it is used.
 ///
@@ -212,9 +213,11 @@ impl<T: Send + Sync + 'static> IUnknown for T {}
 #[derive(Clone, Copy, Debug)]
 #[expect(non_snake_case, reason = "slots keep their ABI names")]
 pub struct IUnknownVtbl {
-    /// Slot 0 `[C1]`: QueryInterface returns another interface of the same object, AddRef'd. A null
-    /// `iid` or `out` is `STATUS_INVALID_PARAMETER`, an unknown interface `STATUS_NOINTERFACE`; on
-    /// every failure a non-null `out` receives NULL. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 0 `[C1]`: QueryInterface returns another interface of the same object, AddRef'd.
+    ///
+    /// A null `iid` or `out` is `STATUS_INVALID_PARAMETER`, an unknown interface
+    /// `STATUS_NOINTERFACE`. On every failure a non-null `out` receives NULL. IRQL ≤
+    /// DISPATCH_LEVEL.
     pub QueryInterface: Option<
         unsafe extern "system" fn(this: *mut c_void, iid: *const GUID, out: *mut *mut c_void) -> NTSTATUS,
     >,
