@@ -15,20 +15,12 @@ use crate::{nt, status::NTSTATUS};
 
 /// The number of polls of a task in one run of a DPC or work item, before the task lets the
 /// processor or the worker thread go. [`DpcOptions`](crate::DpcOptions) may set another number.
-///
-/// ```
-/// assert_eq!(ntcom_exec::DEFAULT_POLL_BUDGET.get(), 16);
-/// ```
 pub const DEFAULT_POLL_BUDGET: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
 /// The time for which a task may be polled again and again in one run of a DPC or work item.
 ///
 /// The guidelines for DPC routines ask for a run below 100 microseconds
 /// (learn.microsoft.com/windows-hardware/drivers/kernel/guidelines-for-writing-dpc-routines).
-///
-/// ```
-/// assert_eq!(ntcom_exec::DEFAULT_TIME_BUDGET.as_micros(), 100);
-/// ```
 pub const DEFAULT_TIME_BUDGET: Duration = Duration::from_micros(100);
 
 /// The polls and the time that one run may spend; the run ends with the first of them. A poll that

@@ -27,12 +27,6 @@ unsafe impl Send for Phase {}
 
 pin_project! {
     /// The future of [`try_finally`] and [`on_cancel`].
-    ///
-    /// ```
-    /// use core::future::{Ready, ready};
-    /// let guarded: ntcom_exec::TryFinally<Ready<u32>, Ready<()>> = ntcom_exec::try_finally(ready(1), ready(()));
-    /// # drop(guarded);
-    /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct TryFinally<M: Future, C: Future> {
         #[pin]
@@ -158,11 +152,6 @@ pub fn yield_now() -> YieldNow {
 }
 
 /// The future of [`yield_now`].
-///
-/// ```
-/// let yields: ntcom_exec::YieldNow = ntcom_exec::yield_now();
-/// # drop(yields);
-/// ```
 #[must_use = "futures do nothing unless polled"]
 #[derive(Debug)]
 pub struct YieldNow {

@@ -141,14 +141,6 @@ impl EtwProvider {
     /// if the formatting may run there.
     ///
     /// An event for which a session has no room is lost, and the session counts it.
-    ///
-    /// ```
-    /// # static PROVIDER: ntcom_exec::EtwProvider = ntcom_exec::EtwProvider::new(2);
-    /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run_on(0, || {
-    /// PROVIDER.write(2, 0, format_args!("channel {} does not answer", 3));
-    /// # }).unwrap();
-    /// ```
     pub fn write(&self, level: u8, keyword: u64, message: fmt::Arguments<'_>) {
         let Some(entered) = self.gate.enter() else { return };
         if is_enabled(entered.value(), level, keyword) {
@@ -199,16 +191,6 @@ pub struct EtwRegistration {
 impl EtwRegistration {
     /// Leaves the provider registered, until [`EtwProvider::unregister`]. It is for drivers that
     /// have no place to keep this. IRQL: any.
-    ///
-    /// ```
-    /// # static PROVIDER: ntcom_exec::EtwProvider = ntcom_exec::EtwProvider::new(3);
-    /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run_on(0, || {
-    /// PROVIDER.register().unwrap().keep();
-    /// PROVIDER.unregister();
-    /// # }).unwrap();
-    /// # kernel.unload().unwrap();
-    /// ```
     pub fn keep(self) {
         let kept = core::mem::ManuallyDrop::new(self);
         kept.provider.gate.keep();

@@ -59,11 +59,6 @@ pub unsafe fn wait_for_event(event: *mut nt::KEVENT, period: Duration) -> EventW
 }
 
 /// The future of [`wait_for_event`].
-///
-/// ```
-/// let unset: Option<ntcom_exec::EventWait> = None;
-/// # drop(unset);
-/// ```
 #[must_use = "futures do nothing unless polled"]
 #[derive(Debug)]
 pub struct EventWait {

@@ -69,10 +69,6 @@ fn bug_check_parameters(location: &core::panic::Location<'_>) -> [u64; 3] {
 
 /// Calls user code below a slot. A panic in it stops the machine instead of unwinding into the
 /// caller `[C12]`.
-///
-/// ```
-/// assert_eq!(ntcom_exec::no_unwind(|| 6 * 7), 42);
-/// ```
 pub fn no_unwind<R>(f: impl FnOnce() -> R) -> R {
     NoUnwind::run(f)
 }

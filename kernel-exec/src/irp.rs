@@ -10,13 +10,6 @@ use crate::{
 };
 
 /// An IRP that the driver has and that a task serves.
-///
-/// ```
-/// # let task: Option<ntcom_exec::IrpTask<core::future::Pending<ntcom_exec::IrpOutcome>>> = None;
-/// # drop(task);
-/// fn is_request<R: ntcom_exec::Request>() {}
-/// is_request::<ntcom_exec::Irp>();
-/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Irp(nt::PIRP);
 

@@ -166,10 +166,6 @@ pub use work_item::WorkItemPort;
 
 /// True if this build runs on the simulated kernel. The feature `sim` is then on, perhaps through
 /// another package of the same build. It is never true in a driver.
-///
-/// ```
-/// const IS_A_TEST: bool = ntcom_exec::SIMULATED;
-/// ```
 pub const SIMULATED: bool = cfg!(kernel = "sim");
 
 /// This build names both kernels, because the features of two packages are unified: `wdk-sys` is

@@ -45,12 +45,6 @@ unsafe impl<T: Send> Send for Stage<T> {}
 
 pin_project! {
     /// The future of [`passive`].
-    ///
-    /// ```
-    /// use core::future::{Ready, ready};
-    /// let passive: ntcom_exec::Passive<Ready<u32>> = ntcom_exec::passive(ready(1));
-    /// # drop(passive);
-    /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct Passive<F: Future> {
         #[pin]

@@ -11,11 +11,6 @@ use crate::{status::NTSTATUS, task::Port};
 /// | `DpcOptions` | DISPATCH_LEVEL | with importance, processor, budget |
 /// | `OnWorkItems` | PASSIVE_LEVEL | in work items of a device |
 /// | `Migrating` | DISPATCH_LEVEL, in `passive` PASSIVE_LEVEL | migrates between the two |
-///
-/// ```
-/// fn runs(placement: impl ntcom_exec::Placement) {}
-/// runs(ntcom_exec::OnDpcs);
-/// ```
 pub trait Placement: Send + 'static {
     /// The executor's storage in the block.
     #[doc(hidden)]
@@ -30,11 +25,6 @@ pub trait Placement: Send + 'static {
 }
 
 /// The placement on DPCs, at DISPATCH_LEVEL.
-///
-/// ```
-/// let everywhere = ntcom_exec::OnDpcs;
-/// # let _: ntcom_exec::OnDpcs = everywhere;
-/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct OnDpcs;
 
@@ -71,13 +61,6 @@ mod on_devices {
     /// that it was called in. The task is in the image's default tracker, and its device object is
     /// referenced until the task has ended. Waking it allocates nothing, because its work item is
     /// in its block.
-    ///
-    /// ```
-    /// # let device = std::ptr::null_mut();
-    /// // SAFETY: null is refused.
-    /// let refused = unsafe { ntcom_exec::OnWorkItems::of(device) };
-    /// # let _: ntcom_exec::OnWorkItems = refused;
-    /// ```
     #[derive(Clone, Copy, Debug)]
     pub struct OnWorkItems(nt::PDEVICE_OBJECT);
 
@@ -110,13 +93,6 @@ mod on_devices {
     /// body in [`passive`](crate::passive()).
     ///
     /// The device object is referenced until the task has ended.
-    ///
-    /// ```
-    /// # let device = std::ptr::null_mut();
-    /// // SAFETY: null is refused.
-    /// let refused = unsafe { ntcom_exec::Migrating::new(ntcom_exec::DpcOptions::new(), device) };
-    /// # let _: ntcom_exec::Migrating = refused;
-    /// ```
     #[derive(Clone, Copy, Debug)]
     pub struct Migrating {
         options: DpcOptions,

@@ -62,10 +62,6 @@ impl From<NTSTATUS> for IrpOutcome {
 }
 
 /// Storage in a request for the data of its task. It is four pointers, not initialised.
-///
-/// ```
-/// assert_eq!(size_of::<ntcom_exec::RequestStorage>(), 4 * size_of::<usize>());
-/// ```
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct RequestStorage(MaybeUninit<[usize; WORDS]>);
@@ -111,13 +107,6 @@ const _: () = assert!(align_of::<Shared>() <= align_of::<RequestStorage>());
 /// 3. A write before `set_cancel_routine` is seen by the routine, and by a `clear_cancel_routine`
 ///    that returns true.
 /// 4. All methods may be called at ≤ DISPATCH_LEVEL, on any processor.
-///
-/// ```
-/// # use ntcom_exec::{IrpOutcome, Request, RequestStorage};
-/// fn serves<R: Request>(request: R) -> *mut RequestStorage {
-///     request.storage()
-/// }
-/// ```
 pub unsafe trait Request: Copy + Send + 'static {
     /// Returns the storage for the task's data.
     fn storage(self) -> *mut RequestStorage;

@@ -6,8 +6,8 @@
 #[cfg_attr(feature = "async-com", doc = "```")]
 #[cfg_attr(not(feature = "async-com"), doc = "```ignore")]
 /// use ntcom::{
-///     ComObject, GUID, GlobalAllocator, IUnknown, InitBox, InitBoxTrait, NTSTATUS,
-///     declare_com_interface, pin_init, };
+///     ComObject, GUID, GlobalAllocator, IUnknown, InitBox, InitBoxTrait, NTSTATUS, declare_com_interface, pin_init,
+/// };
 ///
 /// declare_com_interface! {
 ///     /// A thermometer.
@@ -32,9 +32,10 @@
 ///     fn tolerance(&self, channel: u32) -> Result<u32, NTSTATUS> {
 ///         if channel < 4 { Ok(2) } else { Err(NTSTATUS::INVALID_PARAMETER) }
 ///     }
-///     fn measure(&self, channel: u32) -> impl InitBoxTrait<Self::MeasureFuture, Self::Allocator,
-///     NTSTATUS> { InitBox::new(GlobalAllocator, pin_init!(core::future::ready(290 + channel as
-///     i32))) } }
+///     fn measure(&self, channel: u32) -> impl InitBoxTrait<Self::MeasureFuture, Self::Allocator, NTSTATUS> {
+///         InitBox::new(GlobalAllocator, pin_init!(core::future::ready(290 + channel as i32)))
+///     }
+/// }
 /// # #[cfg(all(feature = "async-com", feature = "sim"))] {
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
 /// # kernel.run_on(0, || {
@@ -56,12 +57,18 @@
 /// # };
 /// declare_com_interface! {
 ///     pub trait IMyAsync: IUnknown {
-///         const IID: GUID = GUID { data1: 0x0d6a1e7c, data2: 0x7f5c, data3: 0x4d3e, data4: [0x8a,
-///         0x55, 0x1f, 0x0f, 0x0c, 0x1f, 0x7a, 0x06] }; async fn get_status(&self) -> i32; } }
-///         struct MyImpl; unsafe impl IMyAsync for MyImpl { type GetStatusFuture =
-///         core::future::Ready<i32>; type Allocator = GlobalAllocator; fn get_status(&self) -> impl
-///         InitBoxTrait<Self::GetStatusFuture, Self::Allocator, NTSTATUS> {
-///         InitBox::new(GlobalAllocator, pin_init!(core::future::ready(1))) } }
+///         const IID: GUID = GUID { data1: 0x0d6a1e7c, data2: 0x7f5c, data3: 0x4d3e, data4: [0x8a, 0x55, 0x1f, 0x0f, 0x0c, 0x1f, 0x7a, 0x06] };
+///         async fn get_status(&self) -> i32;
+///     }
+/// }
+/// struct MyImpl;
+/// unsafe impl IMyAsync for MyImpl {
+///     type GetStatusFuture = core::future::Ready<i32>;
+///     type Allocator = GlobalAllocator;
+///     fn get_status(&self) -> impl InitBoxTrait<Self::GetStatusFuture, Self::Allocator, NTSTATUS> {
+///         InitBox::new(GlobalAllocator, pin_init!(core::future::ready(1)))
+///     }
+/// }
 /// ```
 ///
 /// # What is declared
@@ -127,8 +134,7 @@
 /// the name, and the linker refuses an image with two of them:
 ///
 /// ```text
-/// rust-lld: error: duplicate symbol:
-/// ntcom_one_declaration_per_iid_0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7d01
+/// rust-lld: error: duplicate symbol: ntcom_one_declaration_per_iid_0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7d01
 /// ```
 ///
 /// Two versions of one interface crate in one image are two declarations, and do not link, either.

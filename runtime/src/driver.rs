@@ -24,8 +24,8 @@ macro_rules! driver_entry {
 
         /// The entry point of this image.
         ///
-        /// Only the system may call it.
-        /// For the system to call.
+        /// # Safety
+        /// Only the system calls it, as `DriverEntry`.
         #[unsafe(export_name = "DriverEntry")]
         pub unsafe extern "system" fn __driver_entry(
             driver: *mut ::core::ffi::c_void,

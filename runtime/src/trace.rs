@@ -38,12 +38,6 @@ pub enum Level {
 }
 
 /// A log record.
-///
-/// ```
-/// fn first_words(record: &ntcom::trace::Record<'_>) -> (ntcom::trace::Level, &'static str) {
-///     (record.level, record.target)
-/// }
-/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// The record's severity.
@@ -76,21 +70,11 @@ pub struct Sink {
 static SINK: AtomicPtr<Sink> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Sets the sink for all later records. IRQL: any.
-///
-/// ```
-/// use ntcom::trace::{Level, Sink, set_sink};
-/// static NOWHERE: Sink = Sink { level: Level::Error, write: |_| {} };
-/// set_sink(&NOWHERE);
-/// ```
 pub fn set_sink(sink: &'static Sink) {
     SINK.store(core::ptr::from_ref(sink).cast_mut(), Ordering::Release);
 }
 
 /// Logs a record; [`log!`](crate::log) expands to this call. IRQL: as the sink allows.
-///
-/// ```
-/// ntcom::trace::say(ntcom::trace::Level::Debug, module_path!(), format_args!("{} samples", 4));
-/// ```
 pub fn say(level: Level, target: &'static str, message: fmt::Arguments<'_>) {
     let sink = SINK.load(Ordering::Acquire);
     // SAFETY: the pointer is null, or points to a static, because `set_sink` takes a `&'static
@@ -170,11 +154,6 @@ impl fmt::Write for Line {
 }
 
 /// The kernel's `DbgPrintEx`, as Rust declares it.
-///
-/// ```
-/// use ntcom::trace::DbgPrintEx;
-/// let theirs: DbgPrintEx = ntsim::ddi::DbgPrintEx; // in a driver: wdk_sys::ntddk::DbgPrintEx
-/// ```
 pub type DbgPrintEx = unsafe extern "C" fn(component: u32, level: u32, format: *const c_char, ...) -> u32;
 
 /// `DPFLTR_IHVDRIVER_ID`, the component of drivers that have no component of their own.

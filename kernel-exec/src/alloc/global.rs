@@ -10,12 +10,6 @@ use super::{Allocator, NonPaged, PoolAllocator};
 /// and the pool's pointer stands just before it. IRQL: ≤ DISPATCH_LEVEL. On the real kernel
 /// (feature `wdk`) it is a [`GlobalAlloc`](core::alloc::GlobalAlloc) too: `#[global_allocator]
 /// static POOL: GlobalAllocator = GlobalAllocator;`.
-///
-/// ```
-/// # use ntcom_exec::{Allocator, GlobalAllocator};
-/// # use core::alloc::Layout;
-/// const { assert!(GlobalAllocator::NON_PAGED) };
-/// ```
 #[derive(Clone, Copy, Default, Debug)]
 pub struct GlobalAllocator;
 

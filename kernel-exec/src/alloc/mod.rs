@@ -77,12 +77,6 @@ pub unsafe trait Allocator {
 ///
 /// # Safety
 /// [`NON_PAGED`](Allocator::NON_PAGED) is true.
-///
-/// ```
-/// use ntcom_exec::{GlobalAllocator, NonPaged};
-/// fn holds_tasks<A: NonPaged>() {}
-/// holds_tasks::<GlobalAllocator>();
-/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` may be paged out: the block of an operation or object may be freed at DISPATCH_LEVEL",
     label = "not a non-paged allocator",

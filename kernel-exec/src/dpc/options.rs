@@ -13,10 +13,6 @@ use crate::{
 
 /// The position of a DPC in a processor's queue, and the urgency for that processor
 /// (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kesetimportancedpc).
-///
-/// ```
-/// assert_eq!(ntcom_exec::Importance::default(), ntcom_exec::Importance::Medium);
-/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[repr(i32)]
 pub enum Importance {

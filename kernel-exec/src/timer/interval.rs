@@ -47,15 +47,6 @@ pub fn interval(period: Duration) -> Interval {
 }
 
 /// The result of [`interval`], which gives one [`tick`](Self::tick) after another.
-///
-/// ```
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run_on(0, || {
-/// let ticks: ntcom_exec::Interval = ntcom_exec::interval(core::time::Duration::from_millis(20));
-/// drop(ticks); // nothing has been allocated
-/// # }).unwrap();
-/// ```
 pub struct Interval {
     /// The moment at which the next tick is due, or `None` if it never is.
     next: Option<Instant>,
@@ -67,18 +58,6 @@ impl Interval {
     /// Lets the kernel fire each tick up to this much later: see
     /// [`Sleep::with_tolerance`](crate::Sleep::with_tolerance). Call it before the first poll. Late
     /// ticks do not move the later ones.
-    ///
-    /// ```
-    /// # use ntsim::{Config, Schedule, Simulation};
-    /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run_on(0, || {
-    /// use core::time::Duration;
-    ///
-    /// let second = Duration::from_secs(1);
-    /// let ticks = ntcom_exec::interval(second).with_tolerance(second / 10);
-    /// # drop(ticks);
-    /// # }).unwrap();
-    /// ```
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
         self.timer.tolerate(tolerance);
@@ -117,16 +96,6 @@ impl core::fmt::Debug for Interval {
 }
 
 /// The future of [`Interval::tick`].
-///
-/// ```
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run_on(0, || {
-/// let mut ticks = ntcom_exec::interval(core::time::Duration::from_millis(20));
-/// let tick: ntcom_exec::Tick<'_> = ticks.tick();
-/// drop(tick);
-/// # }).unwrap();
-/// ```
 #[must_use = "futures do nothing unless polled"]
 #[derive(Debug)]
 pub struct Tick<'a> {

@@ -156,15 +156,6 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
-///
-/// ```
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run_on(0, || {
-/// let sleep: ntcom_exec::Sleep = ntcom_exec::sleep(core::time::Duration::from_millis(20));
-/// drop(sleep); // nothing has been allocated
-/// # }).unwrap();
-/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct Sleep {
     /// The deadline, or `None` if it is beyond the clock's range.

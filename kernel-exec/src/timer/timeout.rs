@@ -14,16 +14,6 @@ use crate::{clock::Instant, status::NTSTATUS};
 
 pin_project! {
     /// The future of [`timeout`].
-    ///
-    /// ```
-    /// use core::{future::{Ready, ready}, time::Duration};
-    /// # use ntsim::{Config, Schedule, Simulation};
-    /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run_on(0, || {
-    /// let limited: ntcom_exec::Timeout<Ready<u32>> = ntcom_exec::timeout(Duration::from_millis(20), ready(1));
-    /// drop(limited);
-    /// # }).unwrap();
-    /// ```
     #[must_use = "futures do nothing unless polled"]
     #[derive(Debug)]
     pub struct Timeout<F> {

@@ -46,12 +46,6 @@ pub unsafe trait Init<T, E>: Sized {
 }
 
 /// The initialiser that [`init_with`] and [`pin_init!`](crate::pin_init) make.
-///
-/// ```
-/// use ntcom::alloc::{InitWith, init_with};
-/// let seven: InitWith<_> = init_with(|| Ok::<u32, ntcom::NTSTATUS>(7));
-/// # drop(seven);
-/// ```
 pub struct InitWith<F>(F);
 
 /// Makes an initialiser that calls a function for the value.

@@ -116,11 +116,6 @@ unsafe impl<T: Send + Sync> Sync for AsyncOperationRaw<T> {}
 pub type CompletedHandler = unsafe extern "system" fn(context: *mut c_void, status: RawAsyncStatus);
 
 /// The slots of `IAsyncControl`. 64 bytes on 64-bit, 32 on 32-bit.
-///
-/// ```
-/// use core::mem::offset_of;
-/// assert_eq!(offset_of!(ntcom::AsyncControlVtbl, cancel), 3 * size_of::<usize>());
-/// ```
 #[repr(C)]
 pub struct AsyncControlVtbl {
     /// Slots 0–2.

@@ -40,15 +40,6 @@ type Block<B, A, X> = Task<Head<<B as TaskBody>::Value>, B, A, X>;
 /// The block holds the interfaces, the state, the executor's storage and the body; the value takes
 /// the body's place. Clients have interface pointers to it, so this type only names the
 /// instantiation: [`SpawnOperation`](super::SpawnOperation) and the spawning functions make it.
-///
-/// ```
-/// use core::future::Ready;
-/// use ntcom::{AsyncOperationTask, GlobalAllocator};
-///
-/// /// The operation of `spawn_async_operation(core::future::ready(5_u8))`.
-/// type Ended = AsyncOperationTask<u8, Ready<u8>, GlobalAllocator>;
-/// # let _ = size_of::<Ended>();
-/// ```
 pub struct AsyncOperationTask<T, F, A = GlobalAllocator>(PhantomData<(T, F, A)>);
 
 impl<T, F, A> AsyncOperationTask<T, F, A>

@@ -20,14 +20,6 @@ use crate::{
 /// Each call of `get_result` hands the pointer out with a reference, which is the client's. The
 /// last reference to the operation (a client's, a handle's or a waker's) releases the operation's
 /// own reference with its block, at ≤ DISPATCH_LEVEL. In Rust: [`ComRc::interface`].
-///
-/// ```
-/// use ntcom::{AsyncOperationRaw, ComRc, IUnknownRaw, InterfacePtr, NTSTATUS};
-///
-/// fn opened(operation: &ComRc<AsyncOperationRaw<InterfacePtr<IUnknownRaw>>>) -> Result<ComRc<IUnknownRaw>, NTSTATUS> {
-///     operation.interface()
-/// }
-/// ```
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct InterfacePtr<I>(*mut I);

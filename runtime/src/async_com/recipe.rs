@@ -86,15 +86,6 @@ pub trait AsyncBody<T, A: Allocator, E>: Sized {
 ///
 /// It holds an allocator and an initialiser, and allocates nothing: the body is built in the
 /// operation's block, the one allocation.
-///
-/// ```
-/// use ntcom::{GlobalAllocator, InitBox, pin_init};
-/// let recipe = InitBox::<core::future::Ready<u8>, _, ntcom::NTSTATUS, _>::new(
-///     GlobalAllocator,
-///     pin_init!(core::future::ready(1)),
-/// );
-/// # drop(recipe);
-/// ```
 pub struct InitBox<F, A, E, I, L = OnDpcs> {
     allocator: A,
     init: I,

@@ -168,18 +168,6 @@ where
 /// Spawns an operation, and returns the pointer, with its reference, for a client. Never null.
 ///
 /// Otherwise as [`spawn_async_operation`].
-///
-/// ```
-/// # #[cfg(feature = "sim")] {
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run_on(0, || {
-/// let raw = ntcom::spawn_async_operation_raw(async { 5_u8 });
-/// # // SAFETY: the pointer owns a reference.
-/// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
-/// # }).unwrap();
-/// # }
-/// ```
 pub fn spawn_async_operation_raw<T, F>(body: F) -> *mut AsyncOperationRaw<T>
 where
     T: AsyncValueType,
@@ -216,19 +204,6 @@ where
 ///
 /// The pointer is never null and owns a reference. Otherwise as
 /// [`spawn_async_operation_cancellable`].
-///
-/// ```
-/// # #[cfg(feature = "sim")] {
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run_on(0, || {
-/// let (raw, handle) = ntcom::spawn_async_operation_raw_cancellable(async { 1_u64 });
-/// handle.cancel(); // harmless after the end
-/// # // SAFETY: the pointer owns a reference.
-/// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
-/// # }).unwrap();
-/// # }
-/// ```
 pub fn spawn_async_operation_raw_cancellable<T, F>(body: F) -> (*mut AsyncOperationRaw<T>, CancelHandle)
 where
     T: AsyncValueType,
@@ -260,17 +235,6 @@ pub fn spawn_async_operation_error<T: AsyncValueType>(status: NTSTATUS) -> Async
 /// null.
 ///
 /// Otherwise as [`spawn_async_operation_error`].
-///
-/// ```
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run_on(0, || {
-/// # use ntcom::NTSTATUS;
-/// let raw = ntcom::spawn_async_operation_error_raw::<u32>(NTSTATUS::NOT_SUPPORTED);
-/// # // SAFETY: the pointer owns a reference.
-/// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
-/// # }).unwrap();
-/// ```
 pub fn spawn_async_operation_error_raw<T: AsyncValueType>(status: NTSTATUS) -> *mut AsyncOperationRaw<T> {
     spawn_async_operation_error(status).into_raw()
 }

@@ -114,11 +114,6 @@ unsafe impl<T: Aggregates, S: Interfaces<T>> Interfaces<T> for Outer<S> {
 ///
 /// It is `Send` and `Sync`. Dropping it releases the reference, and the last reference destroys the
 /// inner object. See [`Outer`].
-///
-/// ```
-/// fn kept_by_any_processor<T: Send + Sync>() {}
-/// kept_by_any_processor::<ntcom::Inner>();
-/// ```
 #[derive(Debug)]
 pub struct Inner(ComRc<IUnknownRaw>);
 
@@ -137,21 +132,6 @@ impl Inner {
     /// # Safety
     /// `raw` is null, or the IUnknown of an inner object, with a reference. The inner object was
     /// made for the outer object that keeps the result, and may be used on any processor.
-    ///
-    /// ```
-    /// use ntcom::{IUnknownRaw, Inner, NTSTATUS};
-    ///
-    /// /// Takes an inner object that a factory in C made.
-    /// ///
-    /// /// # Safety
-    /// /// `made` is null, or an inner object with a reference.
-    /// unsafe fn take(made: *mut IUnknownRaw) -> Result<Inner, NTSTATUS> {
-    ///     // SAFETY: the caller passes null, or an inner object with a reference.
-    ///     unsafe { Inner::from_raw(made) }
-    /// }
-    /// # // SAFETY: null is allowed.
-    /// # assert!(unsafe { take(core::ptr::null_mut()) }.is_err());
-    /// ```
     pub unsafe fn from_raw(raw: *mut IUnknownRaw) -> Result<Self, NTSTATUS> {
         // SAFETY: the caller passes null, or an inner object's IUnknown with a reference.
         unsafe { ComRc::from_raw(raw) }.map(Self)
@@ -201,18 +181,6 @@ impl<T, S, A> ComObject<T, S, A> {
     /// As for [`init_in`](Self::init_in).
     ///
     /// See [`Outer`] for an example.
-    ///
-    /// ```
-    /// # use ntcom::{ComObject, GlobalAllocator, IUnknownRaw, alloc::init_with};
-    /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run_on(0, || {
-    /// /// A value that knows its object's address.
-    /// struct Located(usize);
-    /// let make = |this: core::ptr::NonNull<IUnknownRaw>| init_with(move || Ok(Located(this.addr().get())));
-    /// let object = ComObject::<Located, IUnknownRaw>::init_outer_in(GlobalAllocator, make);
-    /// # assert!(object.is_ok());
-    /// # }).unwrap();
-    /// ```
     pub fn init_outer_in<I: Init<T, NTSTATUS>>(
         allocator: A,
         make: impl FnOnce(NonNull<IUnknownRaw>) -> I,
@@ -253,20 +221,6 @@ impl<T, S, A> ComObject<T, S, A> {
     /// 2. That object, or a part of it, keeps the result until it is destroyed.
     ///
     /// See [`Outer`] for an example.
-    ///
-    /// ```
-    /// use core::ptr::NonNull;
-    /// use ntcom::{ComObject, GlobalAllocator, IUnknownRaw, Inner, NTSTATUS, pin_init};
-    ///
-    /// /// Makes a part of an aggregate that has no interface but IUnknown.
-    /// ///
-    /// /// # Safety
-    /// /// `outer` keeps the part.
-    /// unsafe fn part(outer: NonNull<IUnknownRaw>) -> Result<Inner, NTSTATUS> {
-    ///     // SAFETY: the caller promises that `outer` keeps the part.
-    ///     unsafe { ComObject::<u32, IUnknownRaw>::aggregated_in(outer, GlobalAllocator, pin_init!(5)) }
-    /// }
-    /// ```
     ///
     /// A body may release the last reference in a DPC, and the blocks of the aggregate are then
     /// freed there. So an allocator of memory that may be paged out is refused.

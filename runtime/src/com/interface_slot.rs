@@ -20,25 +20,6 @@ use crate::NTSTATUS;
 /// # Safety
 /// The tables are this interface's, live for ever, and their slots take an interface pointer at
 /// that position of an object of type `T`.
-///
-/// ```
-/// use ntcom::{GUID, IUnknown, InterfaceOf, declare_com_interface};
-///
-/// declare_com_interface! {
-///     /// An interface that answers.
-///     pub trait IAnswer: IUnknown {
-///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a11);
-///         /// The answer.
-///         fn answer(&self) -> u32;
-///     }
-/// }
-/// struct Deep;
-/// impl IAnswer for Deep {
-///     fn answer(&self) -> u32 { 42 }
-/// }
-/// fn has_a_table<I: InterfaceOf<Deep>>() {}
-/// has_a_table::<IAnswerRaw>();
-/// ```
 #[diagnostic::on_unimplemented(
     message = "objects of type `{T}` do not have the interface `{Self}`",
     note = "implement the declared trait for `{T}`"

@@ -17,13 +17,6 @@ use crate::NTSTATUS;
 /// It is `Send` and `Sync`, because objects are. Its type does not depend on the object's
 /// interfaces. For a part of an aggregate it counts the aggregate, as clients do, so it keeps the
 /// outer object alive, too.
-///
-/// ```
-/// # fn reads<T: Send + Sync + 'static>(this: ntcom::This<T>) {
-/// let again = this.clone();
-/// let value: &T = &again;
-/// # }
-/// ```
 pub struct This<T>(NonNull<Core<T>>);
 
 // SAFETY: the count may change on any processor, and `T: Send + Sync` allows the value to be used

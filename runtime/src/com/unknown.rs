@@ -10,10 +10,6 @@ use crate::NTSTATUS;
 
 /// The status 0x80004002, which an object that speaks HRESULT answers where we answer
 /// `STATUS_NOINTERFACE`.
-///
-/// ```
-/// assert!(!ntcom::com::E_NOINTERFACE.is_success());
-/// ```
 pub const E_NOINTERFACE: NTSTATUS = NTSTATUS::from_u32(0x8000_4002);
 
 /// A COM interface.
@@ -73,13 +69,6 @@ pub unsafe trait Interface {
 /// # Safety
 /// An answer of QueryInterface for the IID with `STATUS_SUCCESS` is a pointer to this interface, in
 /// everything that safe code can do with it.
-///
-/// ```
-/// fn can_be_asked_for<I: ntcom::Queryable>() {}
-/// can_be_asked_for::<ntcom::IUnknownRaw>();
-/// # #[cfg(feature = "async-com")]
-/// can_be_asked_for::<ntcom::AsyncOperationRaw<u32>>();
-/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be asked for by its IID",
     label = "the IID alone does not identify this type",
@@ -94,21 +83,6 @@ pub unsafe trait Queryable: Interface {}
 ///
 /// # Safety
 /// The table begins with the slots of `Base`.
-///
-/// ```
-/// use ntcom::{Derived, GUID, IUnknown, IUnknownRaw, declare_com_interface};
-///
-/// declare_com_interface! {
-///     /// An interface that answers.
-///     pub trait IAnswer: IUnknown {
-///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a10);
-///         /// The answer.
-///         fn answer(&self) -> u32;
-///     }
-/// }
-/// fn has_this_base<I: Derived<Base = IUnknownRaw>>() {}
-/// has_this_base::<IAnswerRaw>();
-/// ```
 pub unsafe trait Derived: Interface {
     /// The base.
     type Base: Interface;
@@ -193,22 +167,11 @@ impl IUnknownRef {
 
 /// The base of every declared interface. It is implemented for all `Send + Sync + 'static` types,
 /// because any value that may be used and dropped on any processor can be an object.
-///
-/// ```
-/// fn can_be_an_object<T: ntcom::IUnknown>() {}
-/// can_be_an_object::<core::sync::atomic::AtomicU32>();
-/// ```
 pub trait IUnknown: Send + Sync + 'static {}
 
 impl<T: Send + Sync + 'static> IUnknown for T {}
 
 /// The slots of `IUnknown`, at offsets 0, 8, 16 on 64-bit.
-///
-/// ```
-/// use core::mem::offset_of;
-/// use ntcom::IUnknownVtbl;
-/// assert_eq!(offset_of!(IUnknownVtbl, Release), 2 * size_of::<usize>());
-/// ```
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[expect(non_snake_case, reason = "slots keep their ABI names")]
@@ -229,15 +192,6 @@ pub struct IUnknownVtbl {
 }
 
 /// An object of which only `IUnknown` is known. It is one pointer.
-///
-/// ```
-/// use ntcom::{ComRc, Derived, IUnknownRaw};
-///
-/// /// Any interface whose base is IUnknown converts.
-/// fn unknown<I: Derived<Base = IUnknownRaw>>(interface: &ComRc<I>) -> ComRc<IUnknownRaw> {
-///     interface.base().clone()
-/// }
-/// ```
 #[repr(C)]
 #[derive(Debug)]
 pub struct IUnknownRaw {

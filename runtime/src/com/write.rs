@@ -26,10 +26,6 @@ use crate::NTSTATUS;
 /// A larger value is a compile error. Hand out an interface (`InterfacePtr`), or have the client
 /// pass a pointer to its buffer.
 ///
-/// ```
-/// assert_eq!(ntcom::MAX_VALUE_SIZE, 4096);
-/// ```
-///
 /// ```compile_fail,E0080
 /// let _ = ntcom::spawn_async_operation(async { [0_u8; ntcom::MAX_VALUE_SIZE + 1] });
 /// ```

@@ -5,19 +5,9 @@ use core::{fmt, marker::PhantomData};
 use crate::NTSTATUS;
 
 /// The largest number of 16-bit characters that a string may have.
-///
-/// ```
-/// assert_eq!(ntcom::MAX_UNITS, 32_766);
-/// ```
 pub const MAX_UNITS: usize = (u16::MAX as usize - 1) / 2 - 1;
 
 /// A `UNICODE_STRING`, as the kernel declares it. It does not own its buffer.
-///
-/// ```
-/// use core::mem::offset_of;
-/// use ntcom::UnicodeString;
-/// assert_eq!(offset_of!(UnicodeString, buffer), size_of::<usize>());
-/// ```
 #[repr(C)]
 #[derive(Clone, Copy, Debug, ntcom_macros::AbiType)]
 #[abi_type(crate = crate)]
