@@ -1,4 +1,4 @@
-//! `KBox`: a box with an allocation that may fail.
+//! `KBox`, a box with an allocation that may fail.
 
 use core::{
     alloc::Layout,

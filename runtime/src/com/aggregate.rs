@@ -1,4 +1,4 @@
-//! Aggregation: objects that are made of an outer object and inner objects.
+//! Aggregation, by which one object is made of an outer object and inner objects.
 //!
 //! An *inner* object has an IUnknown of its own, which counts the inner object itself and is used
 //! by its outer object only. The first three slots of its other interfaces belong to the outer

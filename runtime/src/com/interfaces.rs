@@ -1,4 +1,4 @@
-//! The interfaces of an object: one interface, or several in a tuple.
+//! The interfaces of an object, which are one interface, or several in a tuple.
 //!
 //! # Why tuples
 //!

@@ -1,4 +1,4 @@
-//! The COM core: identifiers, `IUnknown`, and counted pointers.
+//! The COM core, with identifiers, `IUnknown`, and counted pointers.
 //!
 //! The items declared here cross binary interfaces and are frozen once released. A slot, a value or
 //! an IID never changes. Every slot is `extern "system"`, and every slot is an `Option`, because a

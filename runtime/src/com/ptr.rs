@@ -1,4 +1,4 @@
-//! `ComRc`: a counted pointer to an interface.
+//! `ComRc`, a counted pointer to an interface.
 
 use core::{ffi::c_void, ptr::NonNull};
 

@@ -179,8 +179,8 @@ pub struct IUnknownVtbl {
     /// Slot 0 `[C1]`: QueryInterface returns another interface of the same object, AddRef'd.
     ///
     /// A null `iid` or `out` is `STATUS_INVALID_PARAMETER`, an unknown interface
-    /// `STATUS_NOINTERFACE`. On every failure a non-null `out` receives NULL. IRQL ≤
-    /// DISPATCH_LEVEL.
+    /// `STATUS_NOINTERFACE`. On every failure a non-null `out` receives NULL. IRQL
+    /// ≤ DISPATCH_LEVEL.
     pub QueryInterface: Option<
         unsafe extern "system" fn(this: *mut c_void, iid: *const GUID, out: *mut *mut c_void) -> NTSTATUS,
     >,
