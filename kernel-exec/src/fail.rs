@@ -38,15 +38,16 @@ pub fn fail_fast_corrupt_interface() -> ! {
 /// Stops the machine from a driver's panic handler, with a bug check that tells where the panic
 /// was.
 ///
-/// Bug check 0x139 (KERNEL_SECURITY_CHECK_FAILURE) with
+/// The bug check is 0x139 (KERNEL_SECURITY_CHECK_FAILURE), with these parameters:
 ///
 /// 1. 7, `FAST_FAIL_FATAL_APP_EXIT`;
 /// 2. the address of the source file's name, which is in the image, without a zero at its end;
 /// 3. the length of that name, in bytes;
 /// 4. the line in the upper 32 bits, the column in the lower ones.
 ///
-/// In WinDbg: `da <parameter 2> L<parameter 3>`, `? <parameter 4> >> 0n32`. The message is not
-/// formatted, because that would need stack that may not be there. IRQL: any.
+/// In WinDbg, `da <parameter 2> L<parameter 3>` prints the file's name, and
+/// `? <parameter 4> >> 0n32` the line. The message is not formatted, because that would need stack
+/// that may not be there. IRQL: any.
 ///
 /// ```
 /// # #[cfg(any())]

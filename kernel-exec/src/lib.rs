@@ -164,11 +164,14 @@ pub use task::{
 #[cfg(kernel)]
 pub use work_item::WorkItemPort;
 
-/// True if this build runs on the simulated kernel. The feature `sim` is then on, perhaps through
-/// another package of the same build. It is never true in a driver.
+/// True if this build runs on the simulated kernel.
+///
+/// The feature `sim` is then on, perhaps through another package of the same build. It is never
+/// true in a driver.
 pub const SIMULATED: bool = cfg!(kernel = "sim");
 
-/// This build names both kernels, because the features of two packages are unified: `wdk-sys` is
-/// built, and the executor is on the simulated kernel.
+/// True if this build names both kernels, because cargo unifies the features of two packages.
+///
+/// `wdk-sys` is built then, and the executor is on the simulated kernel.
 #[doc(hidden)]
 pub const BOTH_KERNELS: bool = cfg!(all(kernel = "sim", feature = "wdk", any(windows, wdk_check)));

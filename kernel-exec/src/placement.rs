@@ -2,8 +2,9 @@
 
 use crate::{status::NTSTATUS, task::Port};
 
-/// Where a task runs, and how: [`TaskBuilder::on`](crate::TaskBuilder::on) and the recipes of
-/// `ntcom` take it.
+/// The place where a task runs, and its options.
+///
+/// [`TaskBuilder::on`](crate::TaskBuilder::on) and the recipes of `ntcom` take it.
 ///
 /// | placement | body's IRQL | |
 /// |---|---|---|
@@ -19,7 +20,7 @@ pub trait Placement: Send + 'static {
     /// Makes the executor's storage.
     ///
     /// # Errors
-    /// The status with which the spawn fails, or the operation ends, if the placement is invalid.
+    /// If the placement is invalid, the status with which the spawn fails or the operation ends.
     #[doc(hidden)]
     fn port(self) -> Result<Self::Port, NTSTATUS>;
 }
@@ -68,11 +69,12 @@ mod on_devices {
     unsafe impl Send for OnWorkItems {}
 
     impl OnWorkItems {
-        /// Places operations on work items of this device.
+        /// Places tasks and operations on work items of this device. IRQL: any.
         ///
         /// # Safety
-        /// `device` is null, or a device object of this driver that is referenced, or not yet
-        /// deleted, until the placed operation has been spawned.
+        /// `device` is null, or a device object of this driver. A device object stays referenced,
+        /// or is not deleted, until the placed task or operation has been spawned. A spawn on null
+        /// fails with `STATUS_INVALID_PARAMETER`.
         #[must_use]
         pub const unsafe fn of(device: nt::PDEVICE_OBJECT) -> Self {
             Self(device)
@@ -89,8 +91,9 @@ mod on_devices {
         }
     }
 
-    /// The placement on DPCs of a task that migrates to work items of a device for the parts of its
-    /// body in [`passive`](crate::passive()).
+    /// The placement of a task that migrates between DPCs and work items of a device.
+    ///
+    /// The task is on DPCs, except for the parts of its body in [`passive`](crate::passive()).
     ///
     /// The device object is referenced until the task has ended.
     #[derive(Clone, Copy, Debug)]
@@ -103,10 +106,11 @@ mod on_devices {
     unsafe impl Send for Migrating {}
 
     impl Migrating {
-        /// Places operations on DPCs with these options, and on work items of this device.
+        /// Places tasks and operations on DPCs with these options, and on work items of this
+        /// device. IRQL: any.
         ///
         /// # Safety
-        /// The contract of [`OnWorkItems::of`].
+        /// As for [`OnWorkItems::of`].
         #[must_use]
         pub const unsafe fn new(options: DpcOptions, device: nt::PDEVICE_OBJECT) -> Self {
             Self { options, device }

@@ -84,7 +84,7 @@ impl LazyTimer {
     }
 }
 
-/// Waits for this long, from this call on, by interrupt time: see [`sleep_until`].
+/// Waits for this long, from this call on, by interrupt time, as [`sleep_until`] does.
 ///
 /// A duration of zero ends in the first poll, without a timer. A duration that ends beyond the
 /// clock's range (29,000 years after the machine's start; [`Duration::MAX`] is one) ends in the
@@ -130,9 +130,9 @@ pub fn sleep(duration: Duration) -> Sleep {
 ///
 /// # Errors
 /// The future returns these errors in the poll that would set the timer:
-/// - `STATUS_INSUFFICIENT_RESOURCES`: no memory for the timer.
-/// - `STATUS_DELETE_PENDING`: the image's tracker has been closed and has no unfinished task. So
-///   foreign code polls this future, and the timer could outlive the driver.
+/// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the timer.
+/// - `STATUS_DELETE_PENDING`: the image's tracker has been closed and has no unfinished task. Only
+///   foreign code can then poll this future, and the timer could outlive the driver.
 ///
 /// ```
 /// use core::time::Duration;
