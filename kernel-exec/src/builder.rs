@@ -1,4 +1,4 @@
-//! Spawning tasks: the builder, and the two functions for tasks without options.
+//! Spawning tasks, by the builder, and by two functions for tasks without options.
 
 use core::future::Future;
 

@@ -17,7 +17,7 @@
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NTSTATUS(pub i32);
 
-// SAFETY: transparent over `i32`, of which zero is one.
+// SAFETY: the type is transparent over `i32`, and zero is an `i32`.
 unsafe impl bytemuck::Zeroable for NTSTATUS {}
 // SAFETY: transparent over `i32`.
 unsafe impl bytemuck::Pod for NTSTATUS {}

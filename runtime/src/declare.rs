@@ -1,7 +1,9 @@
 //! `declare_com_interface!`, and the items of this crate that its expansion uses.
 
-/// Declares a COM interface, which consists of a trait for implementations, a table, a raw
-/// interface, and calls for clients.
+/// Declares a COM interface.
+///
+/// The declaration becomes a trait for implementations, a table, a raw interface, and calls for
+/// clients.
 ///
 #[cfg_attr(feature = "async-com", doc = "```")]
 #[cfg_attr(not(feature = "async-com"), doc = "```ignore")]
@@ -169,8 +171,9 @@ macro_rules! declare_com_interface {
     };
 }
 
-/// The GUID of a string, claimed for one handwritten interface. A second claim of the same IID, or
-/// a declaration with it, does not link.
+/// The GUID of a string, claimed for one handwritten interface.
+///
+/// A second claim of the same IID, or a declaration with it, does not link.
 ///
 /// ```
 /// use ntcom::{GUID, IUnknownVtbl, Interface, iid};
@@ -222,10 +225,10 @@ pub mod __private {
         AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, Interface, NTSTATUS, com::interface_slot,
     };
 
-    /// Whether the image contains the simulated kernel.
+    /// True if the image contains the simulated kernel.
     pub const SIMULATED: bool = ntcom_exec::SIMULATED;
 
-    /// What the compiler says to a driver image with the simulated kernel in it.
+    /// The compiler's message for a driver image that contains the simulated kernel.
     pub const SIMULATED_IMAGE: &str = simulated_image(ntcom_exec::BOTH_KERNELS);
 
     const fn simulated_image(beside_the_real_one: bool) -> &'static str {
@@ -296,8 +299,8 @@ pub mod __private {
     #[cfg(not(feature = "async-com"))]
     const OURS: &[GUID] = &[IUnknownRaw::IID];
 
-    /// Whether the IID is neither the base's nor one of this crate's. Otherwise a query would take
-    /// another table for this interface's.
+    /// Tells whether the IID is neither the base's nor one of this crate's. Otherwise a query would
+    /// take another table for this interface's.
     #[must_use]
     pub const fn has_its_own_iid<I: Derived>() -> bool {
         let mut taken = OURS;
@@ -310,7 +313,7 @@ pub mod __private {
         !I::Base::IID.same(&I::IID)
     }
 
-    /// Whether an interface's IID has these digits, so that the macro has read the expression
+    /// Tells whether an interface's IID has these digits, so that the macro has read the expression
     /// correctly.
     #[must_use]
     pub const fn iid_is<I: Interface>(digits: u128) -> bool {
@@ -324,7 +327,7 @@ pub mod __private {
     /// last slot.
     pub const unsafe fn iid_is_its_own() {}
 
-    /// Whether `name` is one of `names`.
+    /// Tells whether `name` is one of `names`.
     #[must_use]
     pub const fn contains(names: &[&str], name: &str) -> bool {
         let mut rest = names;

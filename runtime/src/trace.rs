@@ -1,5 +1,5 @@
-//! Logging for drivers: a hook, levels, and sinks for the kernel's debugger and for Event Tracing
-//! for Windows.
+//! Logging for drivers, with levels, a hook, and sinks for the kernel's debugger and for Event
+//! Tracing for Windows.
 //!
 //! Until a driver sets a sink, nothing is formatted, and a [`log!`](crate::log) costs one load and
 //! a comparison. No call ever allocates. A sink is a function, so a driver can write its own that
@@ -17,8 +17,9 @@ use core::{
 pub use etw::__write_event;
 pub use ntcom_exec::{EtwProvider, EtwRegistration};
 
-/// The severity of a record. The numbers are the kernel's for `DbgPrintEx`; [`Level::etw`] returns
-/// ETW's.
+/// The severity of a record.
+///
+/// The numbers are the kernel's for `DbgPrintEx`. [`Level::etw`] returns ETW's.
 ///
 /// ```
 /// use ntcom::trace::Level;
@@ -103,8 +104,10 @@ macro_rules! log {
 /// The size of a debugger line in bytes, with its null. `DbgPrint` takes no more than 512 bytes.
 const LINE: usize = 384;
 
-/// A line for the debugger. Text that does not fit is cut off at a character boundary, and a null
-/// in the text becomes a space.
+/// A line of text for the debugger, on the stack.
+///
+/// Text that does not fit is cut off at a character boundary, and a null in the text becomes a
+/// space.
 ///
 /// ```
 /// use core::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! `[C17]`: a client checks the bytes of a value before it reads them as a type of which some bit
-//! patterns are not values.
+//! Tests that a client checks the bytes of a value before it reads them as a type `[C17]`. Some bit
+//! patterns of these types are not values.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;

@@ -62,7 +62,9 @@ pub struct DpcOptions {
 }
 
 impl DpcOptions {
-    /// Returns the defaults: medium importance, the waker's processor, [`DEFAULT_POLL_BUDGET`], and
+    /// Returns the default options.
+    ///
+    /// They are medium importance, the waker's processor, [`DEFAULT_POLL_BUDGET`], and
     /// [`DEFAULT_TIME_BUDGET`].
     pub const fn new() -> Self {
         Self {

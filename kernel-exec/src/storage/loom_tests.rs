@@ -1,4 +1,4 @@
-//! Storage under loom: what one task did to it is over when another one has it.
+//! Storage under loom. The use of one task is over when the next task has the storage.
 
 use core::alloc::Layout;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use crate::Allocator;
 
 /// What stands in the room, as loom sees it.
 struct Room(UnsafeCell<u32>);
-// SAFETY: two threads use it, one after the other if the storage is right: loom looks.
+// SAFETY: two threads use it, one after the other if the storage is right, which loom checks.
 unsafe impl Sync for Room {}
-// SAFETY: as above.
+// SAFETY: two threads use it, one after the other if the storage is right, which loom checks.
 unsafe impl Send for Room {}
 
 /// Takes the storage, uses it, and gives it back, unless it is taken.

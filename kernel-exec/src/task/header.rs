@@ -114,8 +114,8 @@ pub(super) struct Polling {
 pub struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
-    /// The poller's state `[T2]`. Code that has to queue the task reads one count in it: see
-    /// [`Polling`].
+    /// The poller's state `[T2]`. Code that has to queue the task reads one count in it (see
+    /// [`Polling`]).
     pub(super) polling: UnsafeCell<Polling>,
     /// The units left in its poll's [share](super::share). Any code with a waker may touch them.
     pub(super) units: Hint,

@@ -15,7 +15,7 @@ use crate::{
     timer_block::{DueTime, TimerHandle},
 };
 
-/// A timer whose block is allocated when it is first needed.
+/// A timer with a block that is allocated when it is first needed.
 #[derive(Default)]
 pub(super) struct LazyTimer {
     timer: Option<TimerHandle<KernelTimer>>,

@@ -11,8 +11,9 @@ use core::ffi::c_void;
 use super::{GUID, IUnknownRaw};
 use crate::NTSTATUS;
 
-/// A type with a C layout, which may stand behind a pointer that crosses an interface, or be the
-/// value of an async method.
+/// A type with a C layout, which may cross an interface behind a pointer.
+///
+/// It may also be the value of an async method.
 ///
 /// `#[derive(AbiType)]` implements it for `#[repr(C)]` and `#[repr(transparent)]` structs of such
 /// types. Bytes that come from the other side never become a Rust `bool`, `char`, enum, reference
@@ -122,7 +123,7 @@ macro_rules! callbacks {
     };
 }
 
-/// A type that a callback returns: a value or nothing.
+/// A type that a callback returns, which is a value or nothing.
 trait AbiReturn {}
 impl AbiReturn for () {}
 impl<T: AbiValue> AbiReturn for T {}

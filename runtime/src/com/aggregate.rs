@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{Init, NTSTATUS, NonPaged};
 
-/// The interfaces `S` of an object that aggregates others, and the interfaces of its inner objects.
+/// The interfaces `S` of an object that aggregates others, with those of its inner objects.
+///
 /// See [`Aggregates`].
 ///
 /// ```
@@ -73,7 +74,7 @@ use crate::{Init, NTSTATUS, NonPaged};
 /// ```
 pub struct Outer<S>(PhantomData<S>);
 
-/// A value with an object that aggregates inner objects.
+/// A value with an object that aggregates inner objects. See [`Outer`] for an example of both.
 ///
 /// ```
 /// use ntcom::{Aggregates, GUID, Inner};
@@ -124,7 +125,8 @@ unsafe impl Send for Inner {}
 unsafe impl Sync for Inner {}
 
 impl Inner {
-    /// Takes over the reference that a foreign factory returned for an outer object of ours.
+    /// Takes over the reference that a foreign factory returned for an outer object of ours. IRQL:
+    /// any.
     ///
     /// # Errors
     /// As for [`ComRc::from_raw`].
@@ -170,8 +172,10 @@ impl Inner {
 }
 
 impl<T, S, A> ComObject<T, S, A> {
-    /// Makes an object with an initialiser that takes the object's own IUnknown, so that it can
-    /// make inner objects. IRQL: ≤ DISPATCH_LEVEL, and what the initialiser needs.
+    /// Makes an object with an initialiser that takes the object's own IUnknown.
+    ///
+    /// So the initialiser can make inner objects. IRQL: ≤ DISPATCH_LEVEL, and what the initialiser
+    /// needs.
     ///
     /// The pointer carries no reference, and is valid until the object is destroyed. Until this
     /// function has returned, no object stands behind it, so an inner object keeps the pointer and

@@ -1,7 +1,8 @@
 //! `GUID`, the identifiers of interfaces.
 
-/// A globally unique identifier, such as an interface's IID. It has 16 bytes, an alignment of 4,
-/// and the fields of Windows's `GUID` in the same order.
+/// A globally unique identifier, such as an interface's IID.
+///
+/// It has 16 bytes, an alignment of 4, and the fields of Windows's `GUID` in the same order.
 ///
 /// ```
 /// use ntcom::{GUID, IUnknownRaw, Interface};

@@ -14,8 +14,9 @@ use super::{
 };
 use crate::NTSTATUS;
 
-/// An interface that objects of type `T` can have. `declare_com_interface!` implements it for every
-/// `T` that implements the declared trait.
+/// An interface that objects of type `T` can have.
+///
+/// `declare_com_interface!` implements it for every `T` that implements the declared trait.
 ///
 /// # Safety
 /// The tables are this interface's, live for ever, and their slots take an interface pointer at
@@ -168,8 +169,9 @@ pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: InterfaceSlot<T>, co
     unsafe { answer_query(iid, out, interface) }
 }
 
-/// Answers a query for an IID that none of the object's own interfaces has, with a reference: with
-/// the object's core for [`block::core_iid`], otherwise with an interface of an inner object.
+/// Answers a query for an IID that none of the object's own interfaces has. The pointer has a
+/// reference. It is the object's core for [`block::core_iid`], otherwise an interface of an inner
+/// object.
 ///
 /// # Safety
 /// As for [`object`].

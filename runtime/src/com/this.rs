@@ -1,4 +1,4 @@
-//! `This`: a counted pointer to an object of our own.
+//! `This`, a counted pointer to an object of our own.
 
 use core::{ops::Deref, ptr::NonNull};
 
@@ -39,8 +39,10 @@ impl<T> This<T> {
         Self(core)
     }
 
-    /// Returns the object behind an interface, if this image made it with a value of type `T`. Any
-    /// of the object's interfaces leads to it; those of an aggregate lead to the outer object.
+    /// Returns the object behind an interface, if this image made it with a value of type `T`.
+    ///
+    /// Any of the object's interfaces leads to it. The interfaces of an aggregate lead to the outer
+    /// object.
     ///
     /// It calls QueryInterface. IRQL: as the object documents; for objects of this driver ≤
     /// DISPATCH_LEVEL.

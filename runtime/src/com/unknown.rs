@@ -1,4 +1,4 @@
-//! `IUnknown`: the three slots that every interface begins with.
+//! `IUnknown`, the three slots that every interface begins with.
 
 use core::{ffi::c_void, ptr::NonNull};
 
@@ -8,8 +8,10 @@ use super::{
 };
 use crate::NTSTATUS;
 
-/// The status 0x80004002, which an object that speaks HRESULT answers where we answer
-/// `STATUS_NOINTERFACE`.
+/// The status 0x80004002, which an object that speaks HRESULT answers for an unknown interface.
+///
+/// An object that speaks NTSTATUS answers `STATUS_NOINTERFACE` there, and the client converts to
+/// it.
 pub const E_NOINTERFACE: NTSTATUS = NTSTATUS::from_u32(0x8000_4002);
 
 /// A COM interface.
@@ -38,8 +40,9 @@ pub unsafe trait Interface {
     /// The interface's identifier.
     const IID: GUID;
 
-    /// Whether a pointer to this interface is also one to the interface with this IID. It is for
-    /// the interface itself, its bases, and IUnknown.
+    /// Tells whether a pointer to this interface is also one to the interface with this IID.
+    ///
+    /// The interface itself, its bases, and IUnknown are such interfaces.
     #[must_use]
     fn answers(iid: &GUID) -> bool {
         *iid == Self::IID || *iid == IUnknownRaw::IID
@@ -56,15 +59,15 @@ pub unsafe trait Interface {
     }
 }
 
-/// An interface that its IID describes completely, so that safe code may use any object's answer
-/// for it. [`ComRc::query`] takes such interfaces.
+/// An interface that its IID describes completely.
+///
+/// So safe code may use any object's answer for it. [`ComRc::query`] takes such interfaces.
 ///
 /// Every interface is `Queryable` except some operations. All operations have one IID, so a query
-/// for an operation of `T` may find one that yields another type of `T`'s size. That is harmless
-/// where the bytes are checked when they are read (`bytemuck::CheckedBitPattern`), because every
-/// byte of a value is initialised (`AsyncValueType`).
-/// Other operations, such as an operation of interfaces, come only from the method that declares
-/// them.
+/// for an operation of `T` may find one that yields another type of `T`'s size. That is harmless if
+/// the bytes are checked when they are read (`bytemuck::CheckedBitPattern`), because every byte of
+/// a value is initialised (`AsyncValueType`). Other operations, such as an operation of interfaces,
+/// come only from the method that declares them.
 ///
 /// # Safety
 /// An answer of QueryInterface for the IID with `STATUS_SUCCESS` is a pointer to this interface, in
@@ -78,8 +81,9 @@ pub unsafe trait Interface {
 )]
 pub unsafe trait Queryable: Interface {}
 
-/// An interface with a base. Its table begins with the base's slots, so a pointer to it is also a
-/// pointer to the base.
+/// An interface with a base.
+///
+/// Its table begins with the base's slots, so a pointer to it is also a pointer to the base.
 ///
 /// # Safety
 /// The table begins with the slots of `Base`.
@@ -140,8 +144,9 @@ pub unsafe trait Callable: Interface + Sized {
     type Ref;
 }
 
-/// A pointer to any declared interface, as one to IUnknown. The pointer types of all declared
-/// interfaces deref to it.
+/// A pointer to any declared interface, as one to IUnknown.
+///
+/// The pointer types of all declared interfaces deref to it.
 ///
 /// ```
 /// use ntcom::{ComRc, NTSTATUS, Queryable, com::IUnknownRef};
@@ -165,13 +170,15 @@ impl IUnknownRef {
     }
 }
 
-/// The base of every declared interface. It is implemented for all `Send + Sync + 'static` types,
-/// because any value that may be used and dropped on any processor can be an object.
+/// The base of every declared interface.
+///
+/// It is implemented for all `Send + Sync + 'static` types, because any value that may be used and
+/// dropped on any processor can be an object.
 pub trait IUnknown: Send + Sync + 'static {}
 
 impl<T: Send + Sync + 'static> IUnknown for T {}
 
-/// The slots of `IUnknown`, at offsets 0, 8, 16 on 64-bit.
+/// The table of `IUnknown`, with slots at offsets 0, 8 and 16 on 64-bit.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[expect(non_snake_case, reason = "slots keep their ABI names")]
@@ -191,7 +198,7 @@ pub struct IUnknownVtbl {
     pub Release: Option<unsafe extern "system" fn(this: *mut c_void) -> u32>,
 }
 
-/// An object of which only `IUnknown` is known. It is one pointer.
+/// The interface `IUnknown`, which is one pointer to its table.
 #[repr(C)]
 #[derive(Debug)]
 pub struct IUnknownRaw {
@@ -230,8 +237,8 @@ impl IUnknownVtbl {
         P::UNKNOWN
     }
 
-    /// Whether IUnknown has a method of this name. It answers false, because the declaration checks
-    /// IUnknown's names itself.
+    /// Tells whether IUnknown has a method of this name. It answers false, because the declaration
+    /// checks IUnknown's names itself.
     #[doc(hidden)]
     #[must_use]
     pub const fn __has(_name: &str) -> bool {
