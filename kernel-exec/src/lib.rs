@@ -51,6 +51,9 @@
 //! xtask wdk-check`), but it has not run on Windows. A driver's image has room for 2048 processors,
 //! and a task on one with a higher number stops the machine (bug check 0x139, parameter 8).
 //!
+//! An item with a page that names no IRQL only computes or makes a value, and may be used at any
+//! IRQL if its memory is resident.
+//!
 //! Rules cited as `[C1]`…`[C21]` are the ABI contract's (docs/abi-contract.md), and `[T1]`… are
 //! those of the task protocol (`task/mod.rs`).
 #![cfg_attr(not(test), no_std)]
