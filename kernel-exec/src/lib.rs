@@ -40,8 +40,8 @@
 //! | `kmdf` | KMDF's devices and requests: `wdm_device_object`, `WdfRequest`; for drivers that build `wdk-sys` for KMDF |
 //! | `sim` | the executor is on the simulated kernel [`ntsim`](https://docs.rs/ntsim); wins over `wdk`; never in a driver |
 //!
-//! Without a kernel everything that needs none compiles. The timers and trackers are missing then,
-//! and spawning a task or an operation fails with `STATUS_NOT_SUPPORTED`.
+//! Without a kernel the parts that need none compile. The timers and trackers are missing then, and
+//! spawning a task or an operation fails with `STATUS_NOT_SUPPORTED`.
 //!
 //! `kmdf` has been type-checked only, against declarations written after the public documentation
 //! (`ci/wdk/wdf.rs`).
@@ -51,7 +51,7 @@
 //! xtask wdk-check`), but it has not run on Windows. A driver's image has room for 2048 processors,
 //! and a task on one with a higher number stops the machine (bug check 0x139, parameter 8).
 //!
-//! An item with a page that names no IRQL only computes or makes a value, and may be used at any
+//! An item with a page that names no IRQL only computes or makes a value. It may be used at any
 //! IRQL if its memory is resident.
 //!
 //! Rules cited as `[C1]`…`[C21]` are the ABI contract's (docs/abi-contract.md), and `[T1]`… are

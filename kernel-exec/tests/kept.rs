@@ -22,7 +22,8 @@ struct Keeper {
     handle: ManuallyDrop<CancelHandle>,
 }
 
-/// A waker and a handle of a task that is never done, and its simulation, a run of which is over.
+/// Returns a waker and a handle of a task that never ends, with their simulation, after one of its
+/// runs.
 fn between_runs() -> Keeper {
     let (waker, handle): (Kept<Waker>, Kept<CancelHandle>) = Default::default();
     let (waker_out, handle_out) = (Rc::clone(&waker), Rc::clone(&handle));

@@ -27,8 +27,8 @@
 //! | `wdk` | the real kernel, through [`wdk-sys`](https://docs.rs/wdk-sys), on Windows; elsewhere no effect |
 //! | `sim` | the simulated kernel, on which operations run with `async-com`; never in a driver |
 //!
-//! An item with a page that names no IRQL only computes or makes a value, and may be used at any IRQL
-//! if its memory is resident.
+//! An item with a page that names no IRQL only computes or makes a value. It may be used at any
+//! IRQL if its memory is resident.
 //!
 //! There is no default feature. A driver uses `async-com-kernel`, and its tests `async-com` and
 //! `sim`. Cargo switches a feature on for all packages of a build, and where both kernels are in

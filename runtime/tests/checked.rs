@@ -16,7 +16,8 @@ use ntcom::{
 
 const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
 
-/// What a client that takes the operation of `bytes` for one of a `T` reads, in each way.
+/// Returns the value that a client reads if it takes the operation of `bytes` for one of a `T`. The
+/// client reads it in each way.
 fn read<T>(bytes: impl AsyncValueType) -> Result<T, NTSTATUS>
 where
     T: AsyncValueType + CheckedBitPattern + PartialEq + Debug,

@@ -27,7 +27,7 @@ impl INumber for Seven {
     }
 }
 
-/// The last reference of an object, and its simulation, a run of which is over.
+/// Returns the last reference of an object, with its simulation, after one of its runs.
 fn last_reference() -> (Simulation, ManuallyDrop<ComRc<INumberRaw>>) {
     let kept: Rc<RefCell<Option<ComRc<INumberRaw>>>> = Rc::default();
     let out = Rc::clone(&kept);

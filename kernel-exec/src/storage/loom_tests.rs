@@ -8,7 +8,7 @@ use loom::{cell::UnsafeCell, thread};
 use super::TaskStorage;
 use crate::Allocator;
 
-/// What stands in the room, as loom sees it.
+/// The contents of the storage, with accesses that loom sees.
 struct Room(UnsafeCell<u32>);
 // SAFETY: two threads use it, one after the other if the storage is right, which loom checks.
 unsafe impl Sync for Room {}

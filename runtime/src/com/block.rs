@@ -128,7 +128,8 @@ const fn at<P>(block: NonNull<u8>, offset: usize) -> NonNull<P> {
 
 /// Makes a block with one reference, and builds its value in place.
 ///
-/// `init` takes a pointer to the block, in which everything but value and allocator is initialised.
+/// `init` takes a pointer to the block, in which all fields but value and allocator are
+/// initialised.
 ///
 /// # Errors
 /// `STATUS_INSUFFICIENT_RESOURCES`, or the initialiser's error.

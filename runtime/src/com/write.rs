@@ -3,10 +3,10 @@
 //!
 //! # Why bytes, and not a copy
 //!
-//! The padding of a struct has what the stack had, even where the struct in the block was zeroed
-//! first, because each move of a value may fill it. So the derive zeroes the client's memory and
-//! writes the fields, unless the fields fill the struct. The constant `WHOLE` says so to the
-//! compiler, and arrays and structs pass it on.
+//! The padding of a struct has the earlier contents of the stack, even if the struct in the block
+//! was zeroed first, because each move of a value may fill it. So the derive zeroes the client's
+//! memory and writes the fields, unless the fields fill the struct. The constant `WHOLE` says so to
+//! the compiler, and arrays and structs pass it on.
 
 use core::ffi::c_void;
 
