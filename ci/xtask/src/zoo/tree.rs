@@ -98,6 +98,8 @@ impl Tree {
     /// Runs the judge that the patch's `Found-by:` line names.
     fn judge(&self, project: &Project, bug: &Bug) -> anyhow::Result<Captured> {
         let mut cargo = command::cargo(project);
+        // Each bug changes one crate of a copy that is built already, also where CI turns this off.
+        cargo.env("CARGO_INCREMENTAL", "1");
         cargo.current_dir(&self.root).args(["test", "--quiet"]);
         let build = &self.build;
         match bug.found_by.as_str() {
