@@ -21,7 +21,7 @@ fn borrow(storage: &'static TaskStorage<64>, room: &Room) {
     let Some(memory) = allocator.allocate(layout) else { return };
     // SAFETY: only the owner of the storage counts here.
     room.0.with_mut(|used| unsafe { *used += 1 });
-    // SAFETY: from above.
+    // SAFETY: the memory is from the allocation above, with this layout.
     unsafe { allocator.free(memory, layout) };
 }
 
