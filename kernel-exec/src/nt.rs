@@ -11,9 +11,10 @@
 #[cfg(kernel)]
 pub use ddi::{DEVICE_OBJECT, IRP, KEVENT, PDEVICE_OBJECT, PIRP};
 
-/// A list of every DDI that the executor calls, with its signature in both kernels. The structs are
-/// each kernel's own. All other types are written out, so that a `BOOLEAN` or a `ULONG` has the
-/// same width in both.
+/// A list of every DDI that the executor calls, with its signature in both kernels.
+///
+/// The structs are each kernel's own. All other types are written out, so that a `BOOLEAN` or a
+/// `ULONG` has the same width in both.
 ///
 /// `ddis!(take …)` imports the functions from a module. `ddis!(check …)` only holds the module's
 /// functions to their signatures.
