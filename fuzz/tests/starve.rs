@@ -9,7 +9,7 @@ use ntcom_fuzz::executor::{
     judge,
     ops::{ExecutorStep, Op, SpawnMode, TaskKind},
     script::{STEPS, Script, Shape, Span},
-    world::{self, ExecutorWorld},
+    world,
 };
 use ntsim::starve;
 
@@ -76,7 +76,7 @@ fn hunt(plan: &Plan) -> usize {
     );
     if let Some(finding) = starved.finding {
         // The remains of this run refer to a kernel that has stopped.
-        world::with(ExecutorWorld::reset);
+        world::end(true);
         let what = format!("allocation {:?} of {} has failed", finding.allocation, finding.callers);
         panic!("{what}: {}\n{:?}\n{:#?}\ntrace:\n{}", finding.stop, plan.setting, plan.steps, finding.trace);
     }

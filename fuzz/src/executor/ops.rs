@@ -67,6 +67,12 @@ pub enum TaskKind {
     Moving(Option<u8>),
 }
 
+impl Default for TaskKind {
+    fn default() -> Self {
+        Self::Dpc(SpawnMode::Plain)
+    }
+}
+
 /// The distance by which the clock is moved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ticks(u8);

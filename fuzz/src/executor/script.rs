@@ -171,9 +171,10 @@ pub const PASSIVE_STEPS: [TaskStep; 8] = [
 ];
 
 /// How a body is put together from its steps.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Shape {
     /// All steps in a row.
+    #[default]
     Plain,
     /// `try_finally(steps 0–2, steps 3–5)`.
     TryFinally,
@@ -270,7 +271,7 @@ impl Shape {
 }
 
 /// A body.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Script {
     /// How the body is put together.
     pub shape: Shape,

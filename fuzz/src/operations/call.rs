@@ -60,8 +60,8 @@ fn slot<F>(slot: Option<F>, name: &str) -> F {
 pub const ILLEGAL: &str = "illegal call";
 
 fn legal(world: &OperationWorld, operation: usize) {
-    world.tried();
-    world.reached();
+    world.steps.tried();
+    world.steps.reached();
     if world.slot(operation).ledger.get() == 0 {
         ntsim::fail(ILLEGAL, format!("operation {operation} is called without a reference to it"));
     }

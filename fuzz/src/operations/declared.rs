@@ -142,7 +142,7 @@ impl Made {
         let call = Call::unpack((token.0 >> 8) as u32, steps);
         let operation = token.operation();
         let memory = prepare(call)?;
-        world::with(|world| world.slot(operation).body.object.set(Some(object)));
+        world::with(|world| world.slot(operation).body_object.set(Some(object)));
         Ok(Self { operation, call, memory })
     }
 
@@ -213,7 +213,7 @@ unsafe impl IProbe for Probe {
             // An initialiser of this form cannot fail, so it allocates no memory of its own.
             let call = Call::unpack((token.0 >> 8) as u32, steps);
             let operation = token.operation();
-            world::with(|world| world.slot(operation).body.object.set(Some(this.0)));
+            world::with(|world| world.slot(operation).body_object.set(Some(this.0)));
             let inner = async move {
                 let value = body::script::<Padded>(operation, call.script).await;
                 world::with(|world| body::log(world, operation, 0x80 | this.0 as u64));
@@ -250,8 +250,8 @@ fn slot<F>(slot: Option<F>, name: &str) -> F {
 }
 
 fn legal(world: &OperationWorld, number: usize) -> *mut c_void {
-    world.tried();
-    world.reached();
+    world.steps.tried();
+    world.steps.reached();
     let object = &world.objects[number];
     if object.ledger.get() == 0 {
         ntsim::fail(super::call::ILLEGAL, format!("object {number} is called without a reference to it"));
