@@ -8,9 +8,10 @@ use ntcom_fuzz::executor::{
     input::{Plan, Setting},
     judge,
     ops::{ExecutorStep, Op, SpawnMode, TaskKind},
-    script::{STEPS, Script, Shape, Span},
+    script::{Script, Shape, Span},
     world,
 };
+use ntcom_fuzz_model::script::STEPS;
 use ntsim::starve;
 
 /// The byte of a step, from its number and its operand.

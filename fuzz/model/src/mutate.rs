@@ -6,11 +6,12 @@ use crate::{
     limits::{LONGEST, RECORD},
 };
 
-/// A small generator (splitmix64). libFuzzer provides one seed for each mutation.
-struct Random(u64);
+/// A small generator (splitmix64), with its seed.
+pub struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -35,6 +36,7 @@ pub fn mutate<I: Input>(
     if max_size < I::HEADER + RECORD {
         return bytewise(data, size, max_size);
     }
+    // libFuzzer provides one seed for each mutation.
     let mut random = Random(seed.into());
     let mut input = data[..size].to_vec();
     if I::check(&input).is_err() {

@@ -17,10 +17,10 @@ use super::{
     objects,
     operations::{cancel, let_go, open, release_operations, start, status},
     shape::Shape,
-    tables::{add_ref, give_back, release, slot, table},
+    tables::{add_ref, give_back, release, table},
     world::{ComWorld, HAND, Reference, STATIC},
 };
-use crate::harness::{coverage::hit, irql};
+use crate::harness::{coverage::hit, irql, slots::slot};
 
 /// Does one step on this processor. The run has `processors` of them.
 pub(super) fn perform(world: &ComWorld, processor: usize, processors: usize, step: &ComStep) {

@@ -1,4 +1,4 @@
-//! The objects that actors and bodies keep, and what both do with them.
+//! What actors and bodies do with the objects that they keep.
 
 use ntcom_exec::CancelHandle;
 use ntsim::trace::MarkKind;

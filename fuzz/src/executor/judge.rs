@@ -15,7 +15,7 @@ use super::{
     ops::{ExecutorStep, SpawnMode, TaskKind},
     perform::{cancel_all, close, drain, perform, report, unfinished},
     request,
-    script::{CHILDREN, SIGNALS},
+    script::{CHILDREN, SIGNALS, resists},
     spawn::{self, Order},
     task::{fail, marked},
     thread::{self, Thread, delete_devices, make_devices},
@@ -204,8 +204,8 @@ fn end(world: &ExecutorWorld, keeps: bool, direct: bool) {
         release_everything(world);
     }
     cancel_all(world);
-    let resists = |task| world.task(task).script.get().resists();
-    if !direct || world.unfinished().any(resists) {
+    let may_resist = |task| resists(&world.task(task).script.get());
+    if !direct || world.unfinished().any(may_resist) {
         let round = |number| {
             cancel_all(world);
             drain(world, Some(patience(number)))

@@ -19,7 +19,10 @@ use super::{
     wait::{no_waker, poll_timer},
     world::{ExecutorWorld, event, signal},
 };
-use crate::harness::{coverage::hit, irql};
+use crate::harness::{
+    coverage::{self, hit},
+    irql,
+};
 
 /// The step to do instead if a shelf is empty. The replacement makes it rare that a step reaches
 /// nothing.
@@ -85,16 +88,7 @@ fn meet(world: &ExecutorWorld, actor: usize, what: u8, on: Option<usize>) {
     let raised = u32::from(world.raised[actor].get().is_some());
     let what = 0x1000 | u32::from(what);
     hit(what, situation << 1 | raised);
-    for (other, doing) in world.doing.iter().enumerate() {
-        let (theirs, target) = doing.get();
-        if other != actor && theirs != 0 {
-            let same = on == Some(target.into());
-            hit(
-                what | 0x200 | u32::from(same) << 10,
-                u32::from(theirs) | if same { situation << 8 } else { 0 },
-            );
-        }
-    }
+    coverage::meet(&world.doing, actor, what, on, situation);
 }
 
 fn dispatch(world: &ExecutorWorld, actor: usize, op: Op) -> Option<()> {

@@ -1,4 +1,4 @@
-//! Threads, devices and IRQLs. The driver of a run uses the kernel directly for these.
+//! Threads and devices. The driver of a run uses the kernel directly for these.
 
 use core::ptr::null_mut;
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `world` | the state of a run |
 //! | `body`, `gates`, `held` | the events of bodies, the gates where they wait, and the objects that they keep |
-//! | `irql` | the IRQL of a program |
+//! | `irql`, `slots` | the IRQL of a program, and the tables of interfaces |
 //! | `coverage` | features for libFuzzer |
 //! | `run` | runs of inputs, and their reports |
 //! | `stats` | statistics of a fuzz run |
@@ -19,5 +19,6 @@ pub mod held;
 pub mod irql;
 pub mod libfuzzer;
 pub mod run;
+pub mod slots;
 pub mod stats;
 pub mod world;

@@ -24,6 +24,7 @@ use super::{
     body::marked,
     world::{self, OperationWorld},
 };
+use crate::harness::slots::{self, slot};
 
 const UNSUPPORTED: GUID = GUID::from_u128(0x0bad_c0de_dead_beef_0123_4567_89ab_cdef);
 
@@ -40,19 +41,10 @@ fn iid(which: Iid) -> Option<GUID> {
 /// The table of an interface.
 ///
 /// # Safety
-/// `this` is an interface with a table of type `V`.
-unsafe fn table<'a, V>(this: *mut c_void) -> &'a V {
-    // SAFETY: an interface begins with its table's pointer.
-    let table = unsafe { this.cast::<*const V>().read() };
-    if table.is_null() {
-        ntsim::fail("C11", "the table of an interface is null".into());
-    }
-    // SAFETY: `table` is not null, so it is the table of type `V` that the caller promises.
-    unsafe { &*table }
-}
-
-fn slot<F>(slot: Option<F>, name: &str) -> F {
-    slot.unwrap_or_else(|| ntsim::fail("layout", format!("the slot {name} is null")))
+/// `this` is a live interface with a table of type `V`.
+unsafe fn table<V>(this: *mut c_void) -> &'static V {
+    // SAFETY: the caller passes such an interface.
+    unsafe { slots::table(this, "C11", "an interface") }
 }
 
 /// The oracle of the generator itself. A call without a reference, or above DISPATCH_LEVEL, is the

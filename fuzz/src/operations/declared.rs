@@ -30,6 +30,7 @@ use super::{
     value::{Aligned, OperationValue, Padded},
     world::{self, OperationWorld},
 };
+use crate::harness::slots::{self, slot};
 
 /// An operation's number and its call, as they cross the interface to a method.
 #[repr(transparent)]
@@ -234,19 +235,9 @@ pub fn make(number: usize) -> Option<*mut c_void> {
 ///
 /// # Safety
 /// `this` is a live object.
-unsafe fn table<'a>(this: *mut c_void) -> &'a IProbeVtbl {
-    // SAFETY: the caller promises a live object, and an interface begins with the pointer of its
-    // table.
-    let table = unsafe { this.cast::<*const IProbeVtbl>().read() };
-    if table.is_null() {
-        ntsim::fail("layout", "the table of an object is null".into());
-    }
-    // SAFETY: `table` is not null, so it is this interface's table.
-    unsafe { &*table }
-}
-
-fn slot<F>(slot: Option<F>, name: &str) -> F {
-    slot.unwrap_or_else(|| ntsim::fail("layout", format!("the slot {name} is null")))
+unsafe fn table(this: *mut c_void) -> &'static IProbeVtbl {
+    // SAFETY: the caller passes a live object, and this is the table of its interface.
+    unsafe { slots::table(this, "layout", "an object") }
 }
 
 fn legal(world: &OperationWorld, number: usize) -> *mut c_void {
