@@ -8,7 +8,7 @@ use super::{
     world::{ExecutorWorld, Token},
 };
 
-/// Puts a counted handle onto its shelf. Drops it if there is no room.
+/// Puts a counted handle to its list. Drops it if there is no room.
 pub(super) fn put_handle(world: &ExecutorWorld, task: usize, handle: CancelHandle) {
     if let Some(handle) = world.handles.keep(task, handle) {
         give_up(world, task, handle);
@@ -22,14 +22,14 @@ fn give_up(world: &ExecutorWorld, task: usize, handle: CancelHandle) {
     drop(handle);
 }
 
-/// Drops a handle from the shelf.
+/// Drops a handle from its list.
 pub(super) fn drop_handle(world: &ExecutorWorld, n: u8) -> Option<()> {
     let (task, handle) = world.handles.take(n)?;
     give_up(world, task, handle);
     Some(())
 }
 
-/// Cancels by a handle from the shelf.
+/// Cancels by a handle from its list.
 pub(super) fn cancel(world: &ExecutorWorld, n: u8) -> Option<()> {
     let (task, handle) = world.handles.take(n)?;
     world.task(task).body.ask();

@@ -1,5 +1,5 @@
 //! Performs steps on the shipping executor. Every step is legal, because an object that is given up
-//! is taken from its shelf first.
+//! is taken from its list first.
 
 use core::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::harness::{
     irql,
 };
 
-/// The step to do instead if a shelf is empty. The replacement makes it rare that a step reaches
+/// The step to do instead if a list is empty. The replacement makes it rare that a step reaches
 /// nothing.
 fn instead(world: &ExecutorWorld, op: Op) -> Op {
     let (n, empty) = match op {

@@ -26,18 +26,19 @@ impl Source {
         let mut size = 0;
         // Every other sequence begins with an input of the corpus, which is known to reach far.
         if !self.corpus.is_empty() && number.is_multiple_of(2) {
-            let from = &self.corpus[random.next() as usize % self.corpus.len()];
+            let from = &self.corpus[random.number() as usize % self.corpus.len()];
             size = from.len().min(data.len() / 4 * 4);
             data[..size].copy_from_slice(&from[..size]);
         }
-        for _ in 0..8 + random.next() % 64 {
+        for _ in 0..8 + random.number() % 64 {
             let length = data.len();
-            size = mutate::<VtableInput>(&mut data, size, length, random.next() as u32, |bytes, size, _| {
-                if let Some(byte) = bytes[..size].first_mut() {
-                    *byte ^= 0x55;
-                }
-                size
-            });
+            size =
+                mutate::<VtableInput>(&mut data, size, length, random.number() as u32, |bytes, size, _| {
+                    if let Some(byte) = bytes[..size].first_mut() {
+                        *byte ^= 0x55;
+                    }
+                    size
+                });
         }
         data.truncate(size);
         data
