@@ -184,7 +184,7 @@ fn the_frames_of_the_kernel_and_of_panics_are_not_the_routines() {
         free(allocate(64));
         black_box(&frame);
     });
-    // A panic whose frames reach beyond the limit.
+    // The frames of a panic reach beyond the limit.
     let stop = run(vec![(0, program(|| deep(&|| panic!("on purpose"))))]).0.unwrap_err();
     assert!(matches!(stop, ntsim::Stop::Panic { .. }), "{stop}");
 }

@@ -142,8 +142,8 @@ impl Tree {
         capture(&mut cargo, |_| {})
     }
 
-    /// Runs the committed inputs: first those of the targets that the patch's `Target:` line names,
-    /// then, if these pass, all of them.
+    /// Runs the committed inputs. The inputs of the targets that the patch's `Target:` line names
+    /// come first, and all inputs follow if these pass.
     fn judge_by_corpus(&self, mut cargo: Command, bug: &Bug) -> anyhow::Result<Captured> {
         cargo.args(["--package", "ntcom-fuzz", "--test", "corpus", "--target-dir"]).arg(&self.build);
         if let Some(targets) = &bug.target {

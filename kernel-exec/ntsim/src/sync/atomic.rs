@@ -125,7 +125,6 @@ macro_rules! atomic {
     ($(#[$meta:meta])* $name:ident $(<$parameter:ident>)?, $value:ty, $inner:ty) => {
         $(#[$meta])*
         #[repr(transparent)]
-        #[derive(Default)]
         pub struct $name $(<$parameter>)? { inner: $inner }
 
         impl $(<$parameter>)? $name $(<$parameter>)? {
@@ -288,6 +287,12 @@ macro_rules! atomic {
             /// The address of the value. Access through it is no preemption point.
             pub fn as_ptr(&self) -> *mut $value {
                 self.own().as_ptr()
+            }
+        }
+
+        impl $(<$parameter>)? Default for $name $(<$parameter>)? {
+            fn default() -> Self {
+                Self { inner: <$inner>::default() }
             }
         }
 

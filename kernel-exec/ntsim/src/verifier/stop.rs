@@ -44,10 +44,12 @@ pub enum Stop {
         /// The oracle's observation.
         message: String,
     },
-    /// The driver or a program panicked. A driver's panic stops the machine, so no code unwinds, and
-    /// `catch_unwind` in a run does not catch it. On hosts other than x86-64 Linux, in a free run,
-    /// and after a hook that was set later than the first simulation was made, a panic of a program
-    /// unwinds out of the run instead.
+    /// The driver or a program panicked.
+    ///
+    /// A driver's panic stops the machine, so no code unwinds, and `catch_unwind` in a run does not
+    /// catch it. A program's panic unwinds out of the run instead in three cases: on hosts other
+    /// than x86-64 Linux, in a free run, and after a panic hook has replaced the one that the first
+    /// simulation sets.
     Panic {
         /// The panic's message.
         message: String,
