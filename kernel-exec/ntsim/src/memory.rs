@@ -11,13 +11,22 @@ use crate::{
     engine::machine::Machine,
     kernel::pool::{Block, GRAIN, GUARD, PAGE, Pool, Request, Room},
     protection::Page,
-    trace::{event::What, value::Tag},
+    trace::event::What,
     types::{
         POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED, POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED,
         POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_SESSION, POOL_FLAG_UNINITIALIZED, POOL_FLAG_USE_QUOTA,
         POOL_FLAGS,
     },
-    verifier::{Checked, bugcheck::timer_or_dpc, irql::Ddi, memory::describe, numbers, violation},
+    verifier::{
+        Checked, Violation,
+        bugcheck::{
+            self,
+            driver_verifier::{documented, locks, pool},
+            freed_memory, timer_or_dpc,
+        },
+        irql::Ddi,
+        memory::describe,
+    },
 };
 
 /// Whether guards and freed memory have patterns, which a free or an unload checks. Under
@@ -50,33 +59,25 @@ impl Machine {
     ) -> Checked<Option<Request>> {
         let name = ddi.name();
         let (irql, paged) = (self.irql(), flags & POOL_FLAG_PAGED != 0);
-        let kind = u64::from(paged);
         if flags & UNSUPPORTED != 0 {
             let rule = alloc::format!("{name}: ntsim does not support the flags {:#x}", flags & UNSUPPORTED);
             self.fail("not supported", rule);
         }
         if size == 0 {
-            let rule = alloc::format!("{name}: zero bytes were requested with tag {}", Tag(tag));
-            return Err(violation(0xC4, [0, irql.into(), kind, 0], rule));
+            return Err(pool::zero_bytes(name, irql, paged, tag));
         }
         if paged && irql > APC {
-            let rule = alloc::format!("{name}: paged pool was requested at IRQL {irql}, not ≤ APC_LEVEL");
-            return Err(violation(0xC4, [0x01, irql.into(), kind, size], rule));
+            return Err(pool::paged_request_too_high(name, irql, size));
         }
         if irql > DISPATCH {
-            let rule = alloc::format!("{name}: pool was requested at IRQL {irql}, not ≤ DISPATCH_LEVEL");
-            return Err(violation(0xC4, [0x02, irql.into(), kind, size], rule));
+            return Err(pool::request_too_high(name, irql, paged, size));
         }
         let kinds = (flags & KINDS).count_ones();
         let unknown = flags & REQUIRED & !(SUPPORTED | UNSUPPORTED);
         if kinds != 1 || unknown != 0 {
-            let parameters = [numbers::POOL_FLAGS, flags, size, tag.into()];
-            self.documented(parameters, || {
-                let wrong = match kinds {
-                    1 => alloc::format!("NT does not know {unknown:#x}"),
-                    kinds => alloc::format!("{kinds} of them name a kind of pool, not one"),
-                };
-                alloc::format!("{name}: NT returns NULL for the flags {flags:#x}, because {wrong}")
+            self.documented(|| match kinds {
+                1 => documented::unknown_pool_flags(name, flags, size, tag, unknown),
+                kinds => documented::pool_kinds(name, flags, size, tag, kinds),
             })?;
             return Ok(None);
         }
@@ -213,38 +214,26 @@ impl Machine {
         let (irql, kernel) = (self.irql(), self.kernel.borrow());
         let block = self.arena.offset(address).and_then(|offset| kernel.pool.find(offset).copied());
         let Some(block) = block.filter(|block| self.arena.offset(address) == Some(block.offset)) else {
-            let what = match block {
-                Some(block) => alloc::format!("an address inside {}, not its start,", describe(&block)),
-                None => alloc::format!("{}, which is not the address of a block,", self.name(address)),
-            };
-            return Err(violation(
-                0xC2,
-                [0x46, address as u64, 0, 0],
-                alloc::format!("{what} was freed to pool"),
-            ));
+            return Err(match block {
+                Some(block) => bugcheck::pool::freed_inside(address, describe(&block)),
+                None => bugcheck::pool::freed_no_block(address, self.name(address)),
+            });
         };
         let described = || describe(&block);
         if !block.live {
-            let rule = alloc::format!("{} was freed again", described());
-            return Err(violation(0xC2, [0x07, 0, block.tag.into(), address as u64], rule));
+            return Err(bugcheck::pool::freed_again(address, block.tag, described()));
         }
         if block.kernel != owned {
-            let rule =
-                alloc::format!("{} belongs to the kernel and was freed to pool by the driver", described());
-            return Err(violation(0xC2, [0x46, address as u64, 0, 0], rule));
+            return Err(bugcheck::pool::freed_kernels_block(address, described()));
         }
         if let Some(tag) = tag.filter(|tag| *tag != block.tag) {
-            let rule = alloc::format!("{} was freed with the wrong tag, {}", described(), Tag(tag));
-            return Err(violation(0xC2, [0x0A, address as u64, block.tag.into(), tag.into()], rule));
+            return Err(bugcheck::pool::freed_with_wrong_tag(address, block.tag, tag, described()));
         }
         if block.paged && irql > APC {
-            let rule =
-                alloc::format!("{} of paged pool was freed at IRQL {irql}, not ≤ APC_LEVEL", described());
-            return Err(violation(0xC4, [0x11, irql.into(), 1, address as u64], rule));
+            return Err(pool::paged_free_too_high(address, irql, described()));
         }
         if irql > DISPATCH {
-            let rule = alloc::format!("{} was freed at IRQL {irql}, not ≤ DISPATCH_LEVEL", described());
-            return Err(violation(0xC4, [0x12, irql.into(), 0, address as u64], rule));
+            return Err(pool::free_too_high(address, irql, described()));
         }
         let range = address..address + block.size;
         if let Some((processor, entry)) = kernel.dpcs.find_in(range.clone()) {
@@ -258,12 +247,7 @@ impl Machine {
             });
         }
         if let Some(held) = kernel.locks.held().iter().find(|held| range.contains(&held.address)) {
-            let (at, by) = (held.address - address, held.processor);
-            let rule = alloc::format!(
-                "{} was freed with the spin lock at +{at:#x} held by processor {by}",
-                described()
-            );
-            return Err(violation(0xC4, [0x1006, held.address as u64, by as u64, 0], rule));
+            return Err(locks::freed_with_spin_lock(described(), &range, held.address, held.processor));
         }
         let has_objects = kernel.has_objects();
         drop(kernel);
@@ -306,28 +290,16 @@ impl Machine {
     /// Ends the run because the driver has accessed a closed page of the arena.
     #[cold]
     pub(crate) fn page_fault(&self, address: usize, write: bool, backtrace: Vec<String>) -> ! {
-        let (irql, access) = (self.irql(), u64::from(write));
         let offset = self.arena.offset(address).unwrap_or(0);
-        let what = if write { "written to" } else { "read" };
         // A fault inside the kernel may occur while the kernel is borrowed.
         let block = self.kernel.try_borrow().ok().and_then(|kernel| kernel.pool.last_before(offset).copied());
         let place = block.map_or_else(String::new, |block| {
             alloc::format!(" at +{:#x} of {}", offset - block.offset, describe(&block))
         });
         let violation = match self.arena.pages.of(offset) {
-            Page::Freed => violation(
-                0xCC,
-                [address as u64, access, 0, 0],
-                alloc::format!("freed pool was {what}{place}"),
-            ),
-            Page::Guard => {
-                let rule = alloc::format!("memory behind a block was {what}{place}");
-                violation(0xCD, [address as u64, access, 0, 0], rule)
-            }
-            _ => {
-                let rule = alloc::format!("paged pool was {what} at IRQL {irql}{place}");
-                violation(0xD1, [address as u64, irql.into(), access, 0], rule)
-            }
+            Page::Freed => freed_memory::page_accessed(address, write, &place),
+            Page::Guard => freed_memory::page_behind_accessed(address, write, &place),
+            _ => bugcheck::access::paged_pool(address, self.irql(), write, &place),
         };
         self.bug_check_with(violation, backtrace)
     }
@@ -349,15 +321,15 @@ impl Machine {
         let before = if block.own_pages { GUARD.min(block.offset % PAGE) } else { GUARD };
         if let Some(at) = self.arena.first_other(block.offset - before, before, GUARD_BYTE) {
             let distance = block.offset - at;
-            let rule = alloc::format!("{} was written to {distance} bytes before its start", describe(block));
-            return Err(violation(0xC1, [address, self.arena.at(at) as u64, 0, 0x23], rule));
+            let byte = self.arena.at(at) as u64;
+            return Err(bugcheck::pool::written_before(address, byte, describe(block), distance));
         }
         let end = if block.live { block.size } else { block.room };
         let behind = block.room - end + block.guard();
         if let Some(at) = self.arena.first_other(block.offset + end, behind, GUARD_BYTE) {
             let distance = at - (block.offset + end);
-            let rule = alloc::format!("{} was written to {distance} bytes behind its end", describe(block));
-            return Err(violation(0xC1, [address, self.arena.at(at) as u64, 0, 0x24], rule));
+            let byte = self.arena.at(at) as u64;
+            return Err(bugcheck::pool::written_behind(address, byte, describe(block), distance));
         }
         Ok(())
     }
@@ -373,13 +345,8 @@ impl Machine {
         }
     }
 
-    fn written_after_free(&self, block: &Block, at: usize) -> alloc::boxed::Box<crate::verifier::Violation> {
+    fn written_after_free(&self, block: &Block, at: usize) -> Box<Violation> {
         let address = self.arena.at(at) as u64;
-        let rule = alloc::format!(
-            "{} was written to at +{:#x} after it was freed",
-            describe(block),
-            at - block.offset
-        );
-        violation(0xCC, [address, 1, 0, 0], rule)
+        freed_memory::written_after_free(address, describe(block), at - block.offset)
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     },
     trace::{Mark, event::What},
     types::PDRIVER_OBJECT,
-    verifier::violation,
+    verifier::bugcheck::driver_verifier::irql::wake_too_high,
 };
 
 const DISPATCH: u8 = 2;
@@ -246,8 +246,7 @@ impl Machine {
     #[cold]
     fn wake_too_high(&self, woken: usize) -> ! {
         let (irql, what) = (self.irql(), self.name(woken));
-        let rule = alloc::format!("{what} was woken at IRQL {irql}, not ≤ DISPATCH_LEVEL");
-        self.bug_check(violation(0xC4, [0xE5, irql.into(), woken as u64, 0], rule))
+        self.bug_check(wake_too_high(woken, what, irql))
     }
 }
 

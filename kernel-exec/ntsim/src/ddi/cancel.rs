@@ -15,8 +15,12 @@ use crate::{
     types::{BOOLEAN, DISPATCH_LEVEL, IRP, KIRQL, PDEVICE_OBJECT, PDRIVER_CANCEL, PIRP, PKSPIN_LOCK},
     verifier::{
         Checked,
-        irql::{Ddi, irql_name},
-        violation,
+        bugcheck::{
+            driver_verifier::locks::{self, SpinLockCall},
+            irp::IrpUse,
+            irql_unexpected,
+        },
+        irql::Ddi,
     },
 };
 
@@ -33,7 +37,7 @@ impl Machine {
 
     fn acquire_cancel_lock(&self, ddi: Ddi) -> Checked<KIRQL> {
         let (lock, before) = (self.cancel_lock(), self.irql());
-        self.lock_irql(lock, ddi, 0x42, before <= DISPATCH)?;
+        self.lock_irql(lock, ddi, SpinLockCall::AcquireAndRaise)?;
         self.raise(DISPATCH);
         self.acquire(lock, ddi, 0)?;
         Ok(before)
@@ -41,7 +45,7 @@ impl Machine {
 
     fn release_cancel_lock(&self, ddi: Ddi, irql: KIRQL) -> Checked<()> {
         let lock = self.cancel_lock();
-        self.lock_irql(lock, ddi, 0x32, self.irql() == DISPATCH)?;
+        self.lock_irql(lock, ddi, SpinLockCall::ReleaseAndLower)?;
         self.release(lock, 0)?;
         self.lower(irql);
         Ok(())
@@ -50,7 +54,7 @@ impl Machine {
     fn cancel_irp(&self, irp: PIRP) -> Checked<bool> {
         let ddi = Ddi::IoCancelIrp;
         let before = self.acquire_cancel_lock(ddi)?;
-        self.irp(irp, 0x44, ddi.name())?;
+        self.irp(irp, IrpUse::Owned, ddi.name())?;
         let value = read(irp);
         write(irp, IRP { Cancel: 1, CancelRoutine: None, CancelIrql: before, ..value });
         let Some(routine) = value.CancelRoutine else {
@@ -67,19 +71,11 @@ impl Machine {
         self.call_out(|| unsafe { routine(device, irp) });
         let (me, lock) = (self.current.get(), self.cancel_lock() as usize);
         if self.kernel.borrow().locks.holder(lock) == Some(me) {
-            let rule = alloc::string::String::from(
-                "a cancel routine returned without releasing the cancel spin lock",
-            );
-            return Err(violation(0xC4, [0x1006, lock as u64, me as u64, 0], rule));
+            return Err(locks::returned_with_cancel_lock(lock, me));
         }
         let irql = self.irql();
         if irql != before {
-            let parameter = u64::from(irql) << 16 | u64::from(before) << 8 | 2;
-            let rule = alloc::format!(
-                "a cancel routine returned at IRQL {irql} ({}), but the IRP's CancelIrql was {before}",
-                irql_name(irql)
-            );
-            return Err(violation(0xC8, [parameter, 0, 0, 0], rule));
+            return Err(irql_unexpected::cancel_routine(before, irql));
         }
         Ok(true)
     }
@@ -97,7 +93,7 @@ impl Machine {
 pub unsafe extern "C" fn IoSetCancelRoutine(Irp: PIRP, CancelRoutine: PDRIVER_CANCEL) -> PDRIVER_CANCEL {
     let machine = &*enter(Ddi::IoSetCancelRoutine);
     machine.checked(machine.check_documented_irql(Ddi::IoSetCancelRoutine, DISPATCH));
-    machine.checked(machine.irp(Irp, 0x44, Ddi::IoSetCancelRoutine.name()));
+    machine.checked(machine.irp(Irp, IrpUse::Owned, Ddi::IoSetCancelRoutine.name()));
     let value = read(Irp);
     write(Irp, IRP { CancelRoutine, ..value });
     machine.called(Ddi::IoSetCancelRoutine, |machine| {

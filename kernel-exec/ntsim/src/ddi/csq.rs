@@ -23,7 +23,7 @@ use crate::{
         PIO_CSQ_COMPLETE_CANCELED_IRP, PIO_CSQ_INSERT_IRP, PIO_CSQ_IRP_CONTEXT, PIO_CSQ_PEEK_NEXT_IRP,
         PIO_CSQ_RELEASE_LOCK, PIO_CSQ_REMOVE_IRP, PIRP, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
     },
-    verifier::irql::Ddi,
+    verifier::{bugcheck::irp::IrpUse, irql::Ddi},
 };
 
 /// The `Type` values of a queue and of a context, as in NT.
@@ -185,7 +185,7 @@ pub unsafe extern "C" fn IoCsqInsertIrp(Csq: PIO_CSQ, Irp: PIRP, Context: PIO_CS
         (arguments.map(|argument| machine.pointer(argument)), None)
     });
     let value = load(machine, Csq);
-    machine.checked(machine.irp(Irp, 0x44, Ddi::IoCsqInsertIrp.name()));
+    machine.checked(machine.irp(Irp, IrpUse::Owned, Ddi::IoCsqInsertIrp.name()));
     if !Context.is_null() {
         // SAFETY: the caller promises that a `Context` that is not null is valid for writes.
         unsafe { Context.write_unaligned(IO_CSQ_IRP_CONTEXT { Type: CONTEXT, Irp, Csq }) };

@@ -22,7 +22,11 @@ use crate::{
         STATUS_OBJECT_NAME_COLLISION, STATUS_OBJECT_PATH_NOT_FOUND, STATUS_OBJECT_PATH_SYNTAX_BAD,
         STATUS_SUCCESS, ULONG,
     },
-    verifier::{Checked, irql::Ddi, violation},
+    verifier::{
+        Checked,
+        bugcheck::driver_verifier::objects::{self as violated, Change},
+        irql::Ddi,
+    },
 };
 
 /// The tag of device objects.
@@ -101,7 +105,7 @@ impl Machine {
         let device = self.kernel.borrow_mut().devices.update(address, |device| device.references += 1);
         match device {
             Some(device) => Ok(device.references),
-            None => Err(self.no_object(address, 1)),
+            None => Err(violated::no_object(Change::Reference, address, self.name(address))),
         }
     }
 
@@ -112,26 +116,16 @@ impl Machine {
             return Ok(1);
         }
         let Some(before) = self.kernel.borrow().devices.get(address) else {
-            return Err(self.no_object(address, u64::MAX));
+            return Err(violated::no_object(Change::Dereference, address, self.name(address)));
         };
         if before.references == 1 && !before.deleted {
-            let rule = alloc::format!(
-                "the device {} was dereferenced more often than referenced",
-                self.name(address)
-            );
-            return Err(violation(0xC4, [0x3F, address as u64, u64::MAX, 0], rule));
+            return Err(violated::device_dereferenced_too_often(address, self.name(address)));
         }
         self.kernel.borrow_mut().devices.update(address, |device| device.references -= 1);
         if before.references == 1 {
             self.free_kernel(address)?;
         }
         Ok(before.references - 1)
-    }
-
-    fn no_object(&self, address: usize, new: u64) -> alloc::boxed::Box<crate::verifier::Violation> {
-        let verb = if new == 1 { "referenced" } else { "dereferenced" };
-        let rule = alloc::format!("{} was {verb}, but is not an object or was deleted", self.name(address));
-        violation(0xC4, [0x3F, address as u64, new, 0], rule)
     }
 
     fn create_device(
@@ -186,11 +180,7 @@ impl Machine {
         let address = device as usize;
         let found = self.kernel.borrow().devices.get(address).filter(|device| !device.deleted);
         if found.is_none() {
-            let rule = alloc::format!(
-                "IoDeleteDevice: {} is not a device, or was deleted before",
-                self.name(address)
-            );
-            return Err(violation(0xC4, [0x3F, address as u64, u64::MAX, 0], rule));
+            return Err(violated::deleted_no_device(address, self.name(address)));
         }
         let mut place = first_device(self.driver_object());
         while !load(place).is_null() && load(place) != device {

@@ -18,7 +18,11 @@ use crate::{
         wait::Kind,
     },
     types::{DISPATCHER_HEADER, KMUTANT, LIST_ENTRY, LONG, NTSTATUS},
-    verifier::{Checked, Violation, memory::Use, violation},
+    verifier::{
+        Checked, Violation,
+        bugcheck::{exception::raised_by_call, freed_memory, security_check},
+        memory::Use,
+    },
 };
 
 /// The `Type` of an initialised notification event, as in NT. A synchronization event has one more.
@@ -141,8 +145,7 @@ impl Machine {
         let waiter = self.kernel.borrow().waits.waiters(address).first().copied();
         if let Some(waiter) = waiter {
             let (thread, name) = (ThreadName::of(waiter), self.name(address));
-            let rule = alloc::format!("{} {name} was initialised while {thread} waits for it", kind.name());
-            return Err(violation(0x139, [3, 0, 0, 0], rule));
+            return Err(security_check::awaited_object_initialised(kind.name(), name, thread));
         }
         let (object, size) = kind.marks().unwrap_or_default();
         Ok(DISPATCHER_HEADER {
@@ -182,9 +185,7 @@ impl Machine {
         if self.kernel.borrow().threads.get(thread).references != 0 {
             return Ok(Waitable::Thread(thread));
         }
-        let name = ThreadName::of(thread);
-        let rule = alloc::format!("{name} was waited for after the last reference to it was released");
-        Err(violation(0xCC, [address as u64, 0, 0, 0], rule))
+        Err(freed_memory::awaited_thread_released(address, ThreadName::of(thread)))
     }
 
     /// Returns a violation unless the object at an address is of this kind.
@@ -192,12 +193,10 @@ impl Machine {
         match self.waitable(address) {
             Ok(found) if found.name() == kind => Ok(found),
             Ok(found) => {
-                let kind = with_article(kind);
-                let rule =
-                    alloc::format!("{} is a {}, but is used as {kind}", self.name(address), found.name());
-                Err(violation(0x139, [3, 0, 0, 0], rule))
+                let (name, used_as) = (self.name(address), with_article(kind));
+                Err(security_check::wrong_kind(name, found.name(), &used_as))
             }
-            Err(violation) if violation.code == 0x139 => {
+            Err(violation) if security_check::is(&violation) => {
                 Err(self.not_initialised(address, &with_article(kind)))
             }
             Err(violation) => Err(violation),
@@ -205,11 +204,7 @@ impl Machine {
     }
 
     fn not_initialised(&self, address: usize, what: &str) -> Box<Violation> {
-        let rule = alloc::format!(
-            "{} is used as {what}, but was not initialised as one, or was moved or overwritten since",
-            self.name(address)
-        );
-        violation(0x139, [3, 0, 0, 0], rule)
+        security_check::not_initialised(self.name(address), what)
     }
 
     /// Describes an object by its kind and name, for a message.
@@ -241,7 +236,7 @@ impl Machine {
             Waitable::Semaphore => set_state(address, state(address) - 1),
             Waitable::Mutex => {
                 let Some(next) = state(address).checked_sub(1) else {
-                    return Err(self.raised(
+                    return Err(raised_by_call(
                         crate::types::STATUS_MUTANT_LIMIT_EXCEEDED,
                         "a mutex was acquired more often than it can count",
                     ));
@@ -311,12 +306,5 @@ impl Machine {
             }
         }
         Ok(())
-    }
-
-    /// Returns the bug check of an unhandled exception.
-    pub(crate) fn raised(&self, status: NTSTATUS, what: &str) -> Box<Violation> {
-        let rule =
-            alloc::format!("{what}: exception {:#x} was raised and not handled", status.cast_unsigned());
-        violation(0x1E, [status.cast_unsigned().into(), 0, 0, 0], rule)
     }
 }

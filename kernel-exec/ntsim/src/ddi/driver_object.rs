@@ -17,6 +17,7 @@ use crate::{
         DRVO_UNLOAD_INVOKED, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, PIRP, STATUS_INVALID_DEVICE_REQUEST,
         ULONG, UNICODE_STRING, USHORT,
     },
+    verifier::bugcheck::irp::IrpUse,
 };
 
 const NAME: &str = r"\Driver\driver";
@@ -96,7 +97,7 @@ fn link(driver: NonNull<Driver>) {
 /// as in NT.
 unsafe extern "C" fn invalid_device_request(_device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
     let Some(machine) = here() else { outside("a dispatch routine") };
-    machine.checked(machine.irp(packet, 3, "the default dispatch routine"));
+    machine.checked(machine.irp(packet, IrpUse::Sent, "the default dispatch routine"));
     let mut value = irp::read(packet);
     value.IoStatus.Status = STATUS_INVALID_DEVICE_REQUEST;
     irp::write(packet, value);

@@ -32,9 +32,9 @@ use crate::{
     },
     verifier::{
         Checked,
-        irql::{Ddi, irql_name},
+        bugcheck::{access, driver_verifier::objects, irql_unexpected},
+        irql::Ddi,
         memory::Use,
-        violation,
     },
 };
 
@@ -59,8 +59,7 @@ impl Machine {
         let found = self.kernel.borrow().etw.get(handle as usize).filter(usable);
         if found.is_none() && handle != 0 {
             let (name, irql) = (self.name(handle as usize), self.irql());
-            let rule = alloc::format!("{}: the handle {name} belongs to no registered provider", ddi.name());
-            return Err(violation(0xD1, [handle, irql.into(), 0, 0], rule));
+            return Err(access::no_registered_provider(handle, irql, ddi.name(), name));
         }
         Ok(found)
     }
@@ -182,11 +181,7 @@ impl Machine {
         });
         let irql = self.irql();
         if irql != 0 {
-            let name = irql_name(irql);
-            let rule = alloc::format!(
-                "an ETW enable callback was called at PASSIVE_LEVEL and returned at IRQL {irql} ({name})"
-            );
-            return Err(violation(0xC8, [u64::from(irql) << 16 | 2, 0, 0, 0], rule));
+            return Err(irql_unexpected::enable_callback(irql));
         }
         self.kernel.borrow_mut().etw.update(handle, |found| found.called_in = None);
         let waiting = self.kernel.borrow().waits.kernel(CALLBACK);
@@ -227,11 +222,7 @@ impl Machine {
         let address = handle as usize;
         let found = self.kernel.borrow().etw.get(address).filter(|found| !found.leaving);
         if found.is_none() {
-            let rule = alloc::format!(
-                "EtwUnregister: the handle {} belongs to no registered provider",
-                self.name(address)
-            );
-            return Err(violation(0xC4, [0xDC, 0, 0, 0], rule));
+            return Err(objects::provider_not_registered(self.name(address)));
         }
         self.kernel.borrow_mut().etw.update(address, |found| found.leaving = true);
         self.await_callback(address, Some(Ddi::EtwUnregister))?;
@@ -243,11 +234,8 @@ impl Machine {
     pub(crate) fn check_providers(&self) -> Checked<()> {
         let Some(registration) = self.kernel.borrow().etw.any() else { return Ok(()) };
         let (name, provider) = (self.name(registration.address), registration.provider);
-        let rule = alloc::format!(
-            "the driver was unloaded without unregistering the ETW provider {provider} ({name})"
-        );
-        let driver = self.driver_object() as u64;
-        Err(violation(0xC4, [0xDD, 0, driver, registration.address as u64], rule))
+        let driver = self.driver_object() as usize;
+        Err(objects::provider_still_registered(driver, registration.address, name, provider))
     }
 
     fn write_event(

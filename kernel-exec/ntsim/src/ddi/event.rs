@@ -15,7 +15,7 @@ use crate::{
     },
     trace::Value,
     types::{_EVENT_TYPE, BOOLEAN, DISPATCH_LEVEL, EVENT_TYPE, KEVENT, KPRIORITY, LONG, PRKEVENT},
-    verifier::{Checked, irql::Ddi, violation},
+    verifier::{Checked, bugcheck::driver_verifier::irql::event_set_too_high, irql::Ddi},
 };
 
 const KIND: &str = "event";
@@ -83,10 +83,7 @@ pub unsafe extern "C" fn KeSetEvent(Event: PRKEVENT, Increment: KPRIORITY, Wait:
     let Some(machine) = enter_run(ddi) else { return 0 };
     let irql = machine.irql();
     if u32::from(irql) > DISPATCH_LEVEL {
-        let rule = alloc::format!(
-            "KeSetEvent may be called at IRQL ≤ DISPATCH_LEVEL only, but was called at {irql}"
-        );
-        machine.bug_check(violation(0xC4, [0x80, irql.into(), Event as u64, 0], rule));
+        machine.bug_check(event_set_too_high(irql, Event as usize));
     }
     machine.checked(machine.check_wait_argument(ddi, Wait));
     let before = machine.checked(machine.change_event(objects::address(Event), true));

@@ -19,7 +19,15 @@ use crate::{
     },
     trace::Value,
     types::{APC_LEVEL, BOOLEAN, DISPATCHER_HEADER, FAST_MUTEX, KEVENT, PFAST_MUTEX, STATUS_SUCCESS},
-    verifier::{Checked, irql::Ddi, memory::Use, violation},
+    verifier::{
+        Checked,
+        bugcheck::{
+            driver_verifier::locks::{self, FastMutexCall},
+            security_check,
+        },
+        irql::Ddi,
+        memory::Use,
+    },
 };
 
 const APC: u8 = APC_LEVEL as u8;
@@ -55,8 +63,7 @@ impl Machine {
         let holder = self.kernel.borrow().mutexes.holder(address);
         if let Some(held) = holder {
             let (name, by) = (self.name(address), ThreadName::of(held.thread));
-            let rule = alloc::format!("fast mutex {name} was initialised while {by} held it");
-            return Err(violation(0xC4, [0x1005, address as u64, 0, 0], rule));
+            return Err(locks::held_fast_mutex_initialised(address, name, by));
         }
         let list = dispatcher::empty_list(event(mutex));
         let (kind, size) = EVENT;
@@ -74,22 +81,21 @@ impl Machine {
         if (header.Type, header.Size) == EVENT && intact {
             return Ok(value);
         }
-        let rule = alloc::format!(
-            "{} is used as a fast mutex, but was not initialised as one, or was moved or overwritten since",
-            self.name(mutex as usize)
-        );
-        Err(violation(0x139, [3, 0, 0, 0], rule))
+        Err(security_check::not_initialised(self.name(mutex as usize), "a fast mutex"))
     }
 
-    fn fast_mutex_irql(&self, mutex: PFAST_MUTEX, ddi: Ddi, kind: u64, fits: bool) -> Checked<()> {
+    /// Returns a violation if IRQL is not in the range for this call.
+    fn fast_mutex_irql(&self, mutex: PFAST_MUTEX, ddi: Ddi, call: FastMutexCall) -> Checked<()> {
+        let irql = self.irql();
+        let fits = match call {
+            FastMutexCall::Acquire => irql <= APC,
+            FastMutexCall::Release => irql == APC,
+        };
         if fits {
             return Ok(());
         }
-        let (irql, name) = (self.irql(), self.name(mutex as usize));
-        let range = if kind == 0x34 { "at APC_LEVEL" } else { "at IRQL ≤ APC_LEVEL" };
-        let rule =
-            alloc::format!("{} for {name} may be called {range} only, but was called at {irql}", ddi.name());
-        Err(violation(0xC4, [kind, irql.into(), mutex as u64, 0], rule))
+        let name = self.name(mutex as usize);
+        Err(locks::fast_mutex_call_irql(call, irql, mutex as usize, ddi.name(), name))
     }
 
     /// Acquires a fast mutex if it is free; returns false if it is held.
@@ -116,8 +122,7 @@ impl Machine {
             let holder = self.kernel.borrow().mutexes.holder(address);
             if holder.is_some_and(|held| held.thread == thread) {
                 let (name, me) = (self.name(address), ThreadName::of(thread));
-                let rule = alloc::format!("fast mutex {name} was acquired by {me}, which holds it already");
-                return Err(violation(0xC4, [0x1000, address as u64, 0, 0], rule));
+                return Err(locks::fast_mutex_acquired_by_holder(address, name, me));
             }
             let kind = Kind::Kernel("a fast mutex");
             let value = read(mutex);
@@ -136,14 +141,12 @@ impl Machine {
         let (address, thread, name) = (mutex as usize, self.thread(), self.name(mutex as usize));
         let holder = self.kernel.borrow().mutexes.holder(address);
         let Some(held) = holder else {
-            let rule = alloc::format!("fast mutex {name} was released, but no thread holds it");
-            return Err(violation(0xC4, [0x1007, address as u64, 0, 0], rule));
+            return Err(locks::fast_mutex_not_held(address, name));
         };
         if held.thread != thread {
             let (by, me) = (ThreadName::of(held.thread), ThreadName::of(thread));
-            let rule = alloc::format!("fast mutex {name} was released by {me}, but {by} holds it");
-            let threads = [held.thread, thread].map(|thread| self.thread_address(thread) as u64);
-            return Err(violation(0xC4, [0x1004, address as u64, threads[0], threads[1]], rule));
+            let threads = [held.thread, thread].map(|thread| self.thread_address(thread));
+            return Err(locks::fast_mutex_of_another(address, name, me, by, threads));
         }
         write(mutex, FAST_MUTEX { Count: value.Count | FREE, Owner: core::ptr::null_mut(), ..value });
         let mut kernel = self.kernel.borrow_mut();
@@ -184,7 +187,7 @@ pub unsafe extern "C" fn ExAcquireFastMutex(FastMutex: PFAST_MUTEX) {
     let ddi = Ddi::ExAcquireFastMutex;
     let machine = &*begin(ddi, FastMutex);
     let before = machine.irql();
-    machine.checked(machine.fast_mutex_irql(FastMutex, ddi, 0x33, before <= APC));
+    machine.checked(machine.fast_mutex_irql(FastMutex, ddi, FastMutexCall::Acquire));
     machine.raise(APC);
     machine.checked(machine.acquire_fast_mutex(FastMutex, ddi, before));
 }
@@ -198,7 +201,7 @@ pub unsafe extern "C" fn ExTryToAcquireFastMutex(FastMutex: PFAST_MUTEX) -> BOOL
     let ddi = Ddi::ExTryToAcquireFastMutex;
     let machine = &*enter(ddi);
     let before = machine.irql();
-    machine.checked(machine.fast_mutex_irql(FastMutex, ddi, 0x33, before <= APC));
+    machine.checked(machine.fast_mutex_irql(FastMutex, ddi, FastMutexCall::Acquire));
     let acquired = machine.checked(machine.try_fast_mutex(FastMutex, before));
     machine.called(ddi, |machine| ([machine.pointer(FastMutex as usize)], Some(Value::Boolean(acquired))));
     if acquired {
@@ -216,7 +219,7 @@ pub unsafe extern "C" fn ExTryToAcquireFastMutex(FastMutex: PFAST_MUTEX) -> BOOL
 pub unsafe extern "C" fn ExReleaseFastMutex(FastMutex: PFAST_MUTEX) {
     let ddi = Ddi::ExReleaseFastMutex;
     let machine = &*begin(ddi, FastMutex);
-    machine.checked(machine.fast_mutex_irql(FastMutex, ddi, 0x34, machine.irql() == APC));
+    machine.checked(machine.fast_mutex_irql(FastMutex, ddi, FastMutexCall::Release));
     let before = machine.checked(machine.release_fast_mutex(FastMutex));
     machine.lower(before);
 }

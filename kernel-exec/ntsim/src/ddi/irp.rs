@@ -21,7 +21,16 @@ use crate::{
         PIO_COMPLETION_ROUTINE, PIO_STACK_LOCATION, PIRP, PVOID, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR,
         SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_ACCESS_VIOLATION, STATUS_PENDING,
     },
-    verifier::{Checked, Violation, irql::Ddi, memory::describe, violation},
+    verifier::{
+        Checked, Violation,
+        bugcheck::{
+            access::null_routine,
+            exception::raised_by_call,
+            irp::{self as violated, IrpUse},
+        },
+        irql::Ddi,
+        memory::describe,
+    },
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
@@ -67,24 +76,14 @@ pub(crate) fn write_location(irp: PIRP, number: i8, value: IO_STACK_LOCATION) {
     unsafe { location(irp, number).write(value) }
 }
 
-/// Returns a violation of the I/O manager's rules with a message.
-fn broken_rule(kind: u64, irp: PIRP, rule: String) -> Box<Violation> {
-    match kind {
-        0x44 => violation(0x44, [irp as u64, 0, 0, 0], rule),
-        0x35 => violation(0x35, [irp as u64, 0, 0, 0], rule),
-        kind @ 0x200.. => violation(0xC9, [kind, 0, irp as u64, 0], rule),
-        kind => violation(0xC9, [kind, irp as u64, 0, 0], rule),
-    }
-}
-
 impl Machine {
-    /// Returns the serial number of an IRP, or a violation of this code if `caller` was given
+    /// Returns the serial number of an IRP, or the violation for this use if `caller` was given
     /// something else.
-    pub(crate) fn irp(&self, irp: PIRP, kind: u64, caller: &str) -> Checked<u64> {
+    pub(crate) fn irp(&self, irp: PIRP, used: IrpUse, caller: &str) -> Checked<u64> {
         let found = self.kernel.borrow().irps.serial(irp as usize);
         found.ok_or_else(|| {
             let given = self.describe_address(irp as usize);
-            broken_rule(kind, irp, alloc::format!("{caller}: {given} is not an IRP"))
+            violated::not_an_irp(used, irp as usize, caller, given)
         })
     }
 
@@ -98,31 +97,22 @@ impl Machine {
         }
     }
 
-    /// Returns a violation of the I/O manager's rules by an IRP.
-    pub(crate) fn irp_violation(&self, kind: u64, irp: PIRP, what: &str) -> Box<Violation> {
-        broken_rule(kind, irp, alloc::format!("IRP {} {what}", self.name(irp as usize)))
-    }
-
     /// Returns the current location of an IRP that a driver has.
     pub(super) fn current_location(&self, irp: PIRP, ddi: Ddi) -> Checked<i8> {
-        self.irp(irp, 0x44, ddi.name())?;
+        self.irp(irp, IrpUse::Owned, ddi.name())?;
         let IRP { CurrentLocation: current, StackCount: count, .. } = read(irp);
         if (1..=count).contains(&current) {
             return Ok(current);
         }
-        let what = alloc::format!("was passed to {}, but no driver has it", ddi.name());
-        Err(self.irp_violation(0x44, irp, &what))
+        Err(violated::no_driver_has_it(irp as usize, self.name(irp as usize), ddi.name()))
     }
 
     /// Returns the location of the driver that the IRP is sent to next.
     fn next_location(&self, irp: PIRP, ddi: Ddi) -> Checked<i8> {
-        self.irp(irp, 3, ddi.name())?;
+        self.irp(irp, IrpUse::Sent, ddi.name())?;
         match read(irp).CurrentLocation {
             current @ 2.. => Ok(current - 1),
-            _ => {
-                let what = alloc::format!("has no stack location left for {}", ddi.name());
-                Err(self.irp_violation(0x35, irp, &what))
-            }
+            _ => Err(violated::no_stack_location_left(irp as usize, self.name(irp as usize), ddi.name())),
         }
     }
 
@@ -144,10 +134,10 @@ impl Machine {
     }
 
     fn free_irp(&self, irp: PIRP) -> Checked<()> {
-        self.irp(irp, 1, Ddi::IoFreeIrp.name())?;
+        self.irp(irp, IrpUse::Freed, Ddi::IoFreeIrp.name())?;
         let IRP { CurrentLocation: current, StackCount: count, .. } = read(irp);
         if current <= count {
-            return Err(self.irp_violation(0x20B, irp, "was freed while a driver had it"));
+            return Err(violated::freed_while_owned(irp as usize, self.name(irp as usize)));
         }
         self.kernel.borrow_mut().irps.remove(irp as usize);
         self.free_kernel(irp as usize)
@@ -173,30 +163,25 @@ impl Machine {
         let irql = self.irql();
         let what = alloc::format!("the driver's MajorFunction[{major:#x}] was called, but is null");
         if irql < DISPATCH {
-            self.raised(STATUS_ACCESS_VIOLATION, &what)
+            raised_by_call(STATUS_ACCESS_VIOLATION, &what)
         } else {
-            violation(0xD1, [0, irql.into(), 8, 0], what)
+            null_routine(irql, what)
         }
     }
 
     fn call_driver(&self, device: PDEVICE_OBJECT, irp: PIRP) -> Checked<NTSTATUS> {
         let irql = self.irql();
-        let serial = self.irp(irp, 3, Ddi::IofCallDriver.name())?;
+        let serial = self.irp(irp, IrpUse::Sent, Ddi::IofCallDriver.name())?;
         if u32::from(irql) > DISPATCH_LEVEL {
-            let rule = alloc::format!("IofCallDriver was called at IRQL {irql}, above DISPATCH_LEVEL");
-            return Err(violation(0xC9, [0x10, irql.into(), 0, 0], rule));
+            return Err(violated::sent_above_dispatch(irql));
         }
         self.check_no_spin_lock(Ddi::IofCallDriver)?;
         if self.kernel.borrow().devices.get(device as usize).is_none() {
-            let rule = alloc::format!("IofCallDriver: {} is not a device", self.name(device as usize));
-            return Err(violation(0xC9, [4, device as u64, 0, 0], rule));
+            let name = self.name(device as usize);
+            return Err(violated::sent_to_no_device(device as usize, name));
         }
         if read(irp).CancelRoutine.is_some() {
-            return Err(self.irp_violation(
-                0x203,
-                irp,
-                "was sent on without clearing its cancel routine first",
-            ));
+            return Err(violated::sent_with_cancel_routine(irp as usize, self.name(irp as usize)));
         }
         let number = self.next_location(irp, Ddi::IofCallDriver)?;
         let mut kernel = self.kernel.borrow_mut();
@@ -218,11 +203,7 @@ impl Machine {
         };
         self.dereference_io_object(device as usize)?;
         if self.irql() != irql {
-            let rule = alloc::format!(
-                "a dispatch routine was called at IRQL {irql} and returned at {}",
-                self.irql()
-            );
-            return Err(violation(0xC9, [5, device as u64, irql.into(), self.irql().into()], rule));
+            return Err(violated::dispatch_changed_irql(device as usize, irql, self.irql()));
         }
         self.check_locks_given_back("a dispatch routine", locks)?;
         let still_has_it = self.kernel.borrow().irps.serial(irp as usize) == Some(serial)
@@ -247,24 +228,17 @@ impl Machine {
     fn judge_dispatch(&self, irp: PIRP, call: Option<Call>, status: NTSTATUS) -> Checked<()> {
         let Some(Call { marked, fate, .. }) = call else { return Ok(()) };
         let pending = status == STATUS_PENDING;
-        let (kind, what) = match fate {
-            _ if marked && !pending => {
-                (0x23E, "was marked pending, but the dispatch routine did not return STATUS_PENDING")
-            }
+        let violated = match fate {
+            _ if marked && !pending => violated::marked_pending_only,
             Fate::Forwarded => return Ok(()),
-            _ if pending && !marked => {
-                (0x23D, "was not marked pending, but the dispatch routine returned STATUS_PENDING")
-            }
-            Fate::Kept if !pending => (
-                0x226,
-                "was neither sent on nor completed, but the dispatch routine did not return STATUS_PENDING",
-            ),
+            _ if pending && !marked => violated::returned_pending_only,
+            Fate::Kept if !pending => violated::kept_but_not_pending,
             Fate::Completed(completed) if !pending && completed != status => {
-                (0x224, "was completed with another status than the dispatch routine returned")
+                violated::completed_with_another_status
             }
             _ => return Ok(()),
         };
-        Err(self.irp_violation(kind, irp, what))
+        Err(violated(irp as usize, self.name(irp as usize)))
     }
 }
 
@@ -342,7 +316,7 @@ pub unsafe extern "C" fn IoMarkIrpPending(Irp: PIRP) {
     let number = machine.checked(machine.current_location(Irp, Ddi::IoMarkIrpPending));
     let stack = read_location(Irp, number);
     write_location(Irp, number, IO_STACK_LOCATION { Control: stack.Control | SL_PENDING_RETURNED, ..stack });
-    let serial = machine.checked(machine.irp(Irp, 0x44, Ddi::IoMarkIrpPending.name()));
+    let serial = machine.checked(machine.irp(Irp, IrpUse::Owned, Ddi::IoMarkIrpPending.name()));
     machine.kernel.borrow_mut().irps.note(serial, number, |call| call.marked = true);
 }
 

@@ -12,7 +12,14 @@ use crate::{
         CCHAR, DISPATCH_LEVEL, IO_STACK_LOCATION, IRP, PIRP, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR,
         SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
     },
-    verifier::{Checked, irql::Ddi, violation},
+    verifier::{
+        Checked,
+        bugcheck::{
+            irp::{self as violated, IrpUse},
+            irql_unexpected,
+        },
+        irql::Ddi,
+    },
 };
 
 /// Returns a location as NT leaves it when the IRP goes up. The request's parameters, its marks and
@@ -34,10 +41,7 @@ impl Machine {
     fn check_completion_routine(&self, before: u8, locks: usize) -> Checked<()> {
         let irql = self.irql();
         if irql != before {
-            let parameter = u64::from(irql) << 16 | u64::from(before) << 8;
-            let rule =
-                alloc::format!("a completion routine was called at IRQL {before} and returned at {irql}");
-            return Err(violation(0xC8, [parameter, 0, 0, 0], rule));
+            return Err(irql_unexpected::completion_routine(before, irql));
         }
         self.check_locks_given_back("a completion routine", locks)
     }
@@ -46,27 +50,21 @@ impl Machine {
     pub(crate) fn complete_irp(&self, irp: PIRP) -> Checked<()> {
         let irql = self.irql();
         if u32::from(irql) > DISPATCH_LEVEL {
-            let rule = alloc::format!("IRP {} was completed at IRQL {irql}", self.name(irp as usize));
-            return Err(violation(0xC9, [0x0E, irql.into(), irp as u64, 0], rule));
+            let name = self.name(irp as usize);
+            return Err(violated::completed_above_dispatch(irp as usize, name, irql));
         }
         self.check_no_spin_lock(Ddi::IofCompleteRequest)?;
         let mut current = self.current_location(irp, Ddi::IofCompleteRequest)?;
-        let serial = self.irp(irp, 0x44, Ddi::IofCompleteRequest.name())?;
+        let serial = self.irp(irp, IrpUse::Owned, Ddi::IofCompleteRequest.name())?;
         let value = read(irp);
         let status = value.IoStatus.Status;
         if status == STATUS_PENDING || status == -1 {
-            let rule = alloc::format!(
-                "IRP {} was completed with {status:#x}, which is not a final status",
-                self.name(irp as usize)
-            );
-            return Err(violation(0xC9, [6, status.cast_unsigned().into(), irp as u64, 0], rule));
+            let name = self.name(irp as usize);
+            return Err(violated::completed_with_no_final_status(irp as usize, name, status));
         }
         if let Some(routine) = value.CancelRoutine {
-            let rule = alloc::format!(
-                "IRP {} was completed without clearing its cancel routine first",
-                self.name(irp as usize)
-            );
-            return Err(violation(0xC9, [7, routine as usize as u64, irp as u64, 0], rule));
+            let name = self.name(irp as usize);
+            return Err(violated::completed_with_cancel_routine(irp as usize, name, routine as usize));
         }
         self.note_mark(irp, serial, current);
         let locks = self.locks_held();
@@ -106,7 +104,7 @@ impl Machine {
                 }
                 self.irp(
                     irp,
-                    0x44,
+                    IrpUse::Owned,
                     "was freed by a completion routine that did not return STATUS_MORE_PROCESSING_REQUIRED",
                 )?;
             } else if pending != 0 && current <= value.StackCount {

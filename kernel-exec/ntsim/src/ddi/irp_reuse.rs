@@ -8,7 +8,11 @@ use crate::{
     engine::{entry::enter, machine::Machine},
     trace::Value,
     types::{CCHAR, IO_STACK_LOCATION, IRP, LIST_ENTRY, NTSTATUS, PIRP},
-    verifier::{Checked, irql::Ddi},
+    verifier::{
+        Checked,
+        bugcheck::irp::{self as violated, IrpUse},
+        irql::Ddi,
+    },
 };
 
 /// Initialises an IRP with all its locations.
@@ -34,10 +38,10 @@ pub(crate) fn initialize(irp: PIRP, size: u16, stack: CCHAR, flags: u8) {
 impl Machine {
     /// Initialises an IRP again, with a status.
     fn reuse_irp(&self, irp: PIRP, status: NTSTATUS) -> Checked<()> {
-        self.irp(irp, 1, Ddi::IoReuseIrp.name())?;
+        self.irp(irp, IrpUse::Freed, Ddi::IoReuseIrp.name())?;
         let IRP { CurrentLocation: current, StackCount: count, Size: size, .. } = read(irp);
         if current <= count {
-            return Err(self.irp_violation(0x20B, irp, "was passed to IoReuseIrp while a driver had it"));
+            return Err(violated::reused_while_owned(irp as usize, self.name(irp as usize)));
         }
         initialize(irp, size, count, read(irp).AllocationFlags);
         let mut fresh = read(irp);

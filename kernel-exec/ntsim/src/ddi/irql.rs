@@ -2,16 +2,11 @@
 //! `nf-wdm-keraiseirql`, `nf-wdm-kelowerirql`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-extern crate alloc;
-
 use crate::{
     engine::{entry::enter, machine::Machine},
     trace::Value,
     types::{DISPATCH_LEVEL, HIGH_LEVEL, KIRQL},
-    verifier::{
-        irql::{Ddi, irql_name},
-        violation,
-    },
+    verifier::{bugcheck::driver_verifier::irql as violated, irql::Ddi},
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
@@ -22,12 +17,7 @@ impl Machine {
     pub(crate) fn raise(&self, to: KIRQL) -> KIRQL {
         let from = self.irql();
         if to < from || to > HIGH {
-            let rule = alloc::format!(
-                "IRQL was to be raised from {from} ({}) to {to} ({}), which is lower or not an IRQL",
-                irql_name(from),
-                irql_name(to)
-            );
-            self.bug_check(violation(0xC4, [0x30, from.into(), to.into(), 0], rule));
+            self.bug_check(violated::raised_to_lower(from, to));
         }
         let cpu = self.cpu();
         cpu.irql.set(to);
@@ -43,16 +33,10 @@ impl Machine {
     pub(crate) fn lower(&self, to: KIRQL) {
         let from = self.irql();
         if to > from {
-            let rule = alloc::format!(
-                "IRQL was to be lowered from {from} ({}) to {to} ({}), which is higher",
-                irql_name(from),
-                irql_name(to)
-            );
-            self.bug_check(violation(0xC4, [0x31, from.into(), to.into(), 0], rule));
+            self.bug_check(violated::lowered_to_higher(from, to));
         }
         if to < DISPATCH && self.cpu().in_dpc.get() {
-            let rule = alloc::format!("a DPC routine lowered IRQL to {to}, below DISPATCH_LEVEL");
-            self.bug_check(violation(0xC4, [0x31, from.into(), to.into(), 1], rule));
+            self.bug_check(violated::lowered_in_dpc(from, to));
         }
         self.set_irql(to);
     }

@@ -4,12 +4,10 @@
 //! and the wait restores IRQL (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: the remarks
 //! of `nf-wdm-kesetevent`, `nf-wdm-kereleasesemaphore`, `nf-wdm-kereleasemutex`).
 
-extern crate alloc;
-
 use crate::{
     engine::machine::Machine,
     types::{BOOLEAN, DISPATCH_LEVEL, KIRQL},
-    verifier::{Checked, irql::Ddi, numbers::NO_WAIT},
+    verifier::{Checked, bugcheck::driver_verifier::documented, irql::Ddi},
 };
 
 const APC: u8 = 1;
@@ -49,11 +47,6 @@ impl Machine {
 
     #[cold]
     fn no_wait(&self, ddi: Ddi, before: KIRQL) -> Checked<()> {
-        self.documented([NO_WAIT, self.irql().into(), before.into(), 0], || {
-            alloc::format!(
-                "{} was called after a release with Wait = TRUE, which a KeWaitXxx call must follow immediately",
-                ddi.name()
-            )
-        })
+        self.documented(|| documented::no_wait_after_release(ddi.name(), self.irql(), before))
     }
 }

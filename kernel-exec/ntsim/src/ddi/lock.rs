@@ -15,7 +15,12 @@ use crate::{
     kernel::lock::Held,
     trace::Value,
     types::{BOOLEAN, DISPATCH_LEVEL, KIRQL, KSPIN_LOCK, PKSPIN_LOCK},
-    verifier::{Checked, irql::Ddi, memory::Use, violation},
+    verifier::{
+        Checked,
+        bugcheck::driver_verifier::locks::{self, SpinLockCall},
+        irql::Ddi,
+        memory::Use,
+    },
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
@@ -32,19 +37,18 @@ fn write(lock: PKSPIN_LOCK, value: KSPIN_LOCK) {
 
 impl Machine {
     /// Returns a violation if IRQL is not in the range for this call.
-    pub(crate) fn lock_irql(&self, lock: PKSPIN_LOCK, ddi: Ddi, kind: u64, fits: bool) -> Checked<()> {
+    pub(crate) fn lock_irql(&self, lock: PKSPIN_LOCK, ddi: Ddi, call: SpinLockCall) -> Checked<()> {
+        let irql = self.irql();
+        let fits = match call {
+            SpinLockCall::AcquireAndRaise => irql <= DISPATCH,
+            SpinLockCall::ReleaseAndLower => irql == DISPATCH,
+            SpinLockCall::AcquireAtDispatch | SpinLockCall::ReleaseFromDispatch => irql >= DISPATCH,
+        };
         if fits {
             return Ok(());
         }
-        let irql = self.irql();
-        let range = match kind {
-            0x42 => "at IRQL ≤ DISPATCH_LEVEL",
-            0x32 => "at DISPATCH_LEVEL",
-            _ => "at IRQL ≥ DISPATCH_LEVEL",
-        };
-        let (ddi, name) = (ddi.name(), self.name(lock as usize));
-        let rule = alloc::format!("{ddi} for {name} may be called {range} only, but was called at {irql}");
-        Err(violation(0xC4, [kind, irql.into(), lock as u64, 0], rule))
+        let name = self.name(lock as usize);
+        Err(locks::spin_lock_call_irql(call, irql, lock as usize, ddi.name(), name))
     }
 
     /// Waits until the lock is free and acquires it, with a queue handle or without one. IRQL ≥
@@ -66,19 +70,11 @@ impl Machine {
             match (holder, read(lock)) {
                 (None, 0) => break,
                 (Some(holder), _) if holder == me => {
-                    let rule = alloc::format!(
-                        "spin lock {} was acquired by processor {me}, which holds it already: spin locks are not recursive",
-                        self.name(address)
-                    );
-                    return Err(violation(0xC4, [0x1000, address as u64, 0, 0], rule));
+                    return Err(locks::spin_lock_acquired_by_holder(address, self.name(address), me));
                 }
                 (Some(_), _) => self.wait_for_lock(address, ddi),
                 (None, word) => {
-                    let rule = alloc::format!(
-                        "no processor holds spin lock {}, but its word is {word:#x}: not initialised, or overwritten",
-                        self.name(address)
-                    );
-                    return Err(violation(0xC4, [0x1002, address as u64, 0, 0], rule));
+                    return Err(locks::not_a_spin_lock(address, self.name(address), word as u64));
                 }
             }
         }
@@ -101,8 +97,7 @@ impl Machine {
         let held = kernel.locks.held().iter().filter(|held| held.processor == me).nth(before).copied();
         drop(kernel);
         let Some(held) = held else { return Ok(()) };
-        let rule = alloc::format!("{routine} returned holding the spin lock {}", self.name(held.address));
-        Err(violation(0xC4, [0x1006, held.address as u64, me as u64, 0], rule))
+        Err(locks::returned_with_spin_lock(routine, held.address, self.name(held.address), me))
     }
 
     /// Returns a violation if this processor holds a lock that was once acquired while the one at
@@ -116,12 +111,7 @@ impl Machine {
         let wrong = held.into_iter().find(|first| !kernel.order.add(*first, address));
         drop(kernel);
         let Some(first) = wrong else { return Ok(()) };
-        let rule = alloc::format!(
-            "spin lock {} was acquired while {} was held, but they were once acquired in the opposite order",
-            self.name(address),
-            self.name(first)
-        );
-        Err(violation(0xC4, [0x1001, address as u64, first as u64, 0], rule))
+        Err(locks::opposite_order(address, self.name(address), first, self.name(first)))
     }
 
     /// Releases the lock if this processor acquired it with this queue handle or, with 0, without
@@ -133,29 +123,14 @@ impl Machine {
         match holder {
             Some(holder) if holder == me => {}
             Some(holder) => {
-                let rule = alloc::format!(
-                    "spin lock {} was released by processor {me}, but processor {holder} holds it",
-                    self.name(address)
-                );
-                return Err(violation(0xC4, [0x1004, address as u64, holder as u64, me as u64], rule));
+                return Err(locks::spin_lock_of_another(address, self.name(address), me, holder));
             }
-            None => {
-                let rule = alloc::format!(
-                    "spin lock {} was released, but no processor holds it",
-                    self.name(address)
-                );
-                return Err(violation(0xC4, [0x1007, address as u64, 0, 0], rule));
-            }
+            None => return Err(locks::spin_lock_not_held(address, self.name(address))),
         }
         let with = self.kernel.borrow().locks.handle(address);
         if with != handle {
-            let rule = alloc::format!(
-                "spin lock {} was acquired with the queue handle {}, but released with {}",
-                self.name(address),
-                self.name(with),
-                self.name(handle)
-            );
-            return Err(violation(0xC4, [0x1007, address as u64, 0, 0], rule));
+            let (name, with, other) = (self.name(address), self.name(with), self.name(handle));
+            return Err(locks::other_queue_handle(address, name, with, other));
         }
         write(lock, 0);
         self.kernel.borrow_mut().locks.release(address);
@@ -176,8 +151,7 @@ pub unsafe extern "C" fn KeInitializeSpinLock(SpinLock: PKSPIN_LOCK) {
     let holder = machine.kernel.borrow().locks.holder(SpinLock as usize);
     if let Some(holder) = holder {
         let name = machine.name(SpinLock as usize);
-        let rule = alloc::format!("spin lock {name} was initialised while processor {holder} held it");
-        machine.bug_check(violation(0xC4, [0x1005, SpinLock as u64, 0, 0], rule));
+        machine.bug_check(locks::held_spin_lock_initialised(SpinLock as usize, name, holder));
     }
     let address = SpinLock as usize;
     machine.kernel.borrow_mut().order.forget(address..address + 1);
@@ -195,7 +169,7 @@ pub unsafe extern "C" fn KeAcquireSpinLockRaiseToDpc(SpinLock: PKSPIN_LOCK) -> K
     let ddi = Ddi::KeAcquireSpinLockRaiseToDpc;
     let machine = &*enter(ddi);
     let before = machine.irql();
-    machine.checked(machine.lock_irql(SpinLock, ddi, 0x42, before <= DISPATCH));
+    machine.checked(machine.lock_irql(SpinLock, ddi, SpinLockCall::AcquireAndRaise));
     machine.raise(DISPATCH);
     machine.checked(machine.acquire(SpinLock, ddi, 0));
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], Some(Value::Number(before.into()))));
@@ -211,7 +185,7 @@ pub unsafe extern "C" fn KeAcquireSpinLockRaiseToDpc(SpinLock: PKSPIN_LOCK) -> K
 pub unsafe extern "C" fn KeReleaseSpinLock(SpinLock: PKSPIN_LOCK, NewIrql: KIRQL) {
     let ddi = Ddi::KeReleaseSpinLock;
     let machine = &*enter(ddi);
-    machine.checked(machine.lock_irql(SpinLock, ddi, 0x32, machine.irql() == DISPATCH));
+    machine.checked(machine.lock_irql(SpinLock, ddi, SpinLockCall::ReleaseAndLower));
     machine.checked(machine.release(SpinLock, 0));
     machine
         .called(ddi, |machine| ([machine.pointer(SpinLock as usize), Value::Number(NewIrql.into())], None));
@@ -226,7 +200,7 @@ pub unsafe extern "C" fn KeReleaseSpinLock(SpinLock: PKSPIN_LOCK, NewIrql: KIRQL
 pub unsafe extern "C" fn KeAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) {
     let ddi = Ddi::KeAcquireSpinLockAtDpcLevel;
     let machine = &*enter(ddi);
-    machine.checked(machine.lock_irql(SpinLock, ddi, 0x40, machine.irql() >= DISPATCH));
+    machine.checked(machine.lock_irql(SpinLock, ddi, SpinLockCall::AcquireAtDispatch));
     machine.checked(machine.acquire(SpinLock, ddi, 0));
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
 }
@@ -239,7 +213,7 @@ pub unsafe extern "C" fn KeAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) {
 pub unsafe extern "C" fn KeReleaseSpinLockFromDpcLevel(SpinLock: PKSPIN_LOCK) {
     let ddi = Ddi::KeReleaseSpinLockFromDpcLevel;
     let machine = &*enter(ddi);
-    machine.checked(machine.lock_irql(SpinLock, ddi, 0x41, machine.irql() >= DISPATCH));
+    machine.checked(machine.lock_irql(SpinLock, ddi, SpinLockCall::ReleaseFromDispatch));
     machine.checked(machine.release(SpinLock, 0));
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
 }
@@ -254,7 +228,7 @@ pub unsafe extern "C" fn KeTryToAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK)
     let ddi = Ddi::KeTryToAcquireSpinLockAtDpcLevel;
     let machine = &*enter(ddi);
     let address = SpinLock as usize;
-    machine.checked(machine.lock_irql(SpinLock, ddi, 0x40, machine.irql() >= DISPATCH));
+    machine.checked(machine.lock_irql(SpinLock, ddi, SpinLockCall::AcquireAtDispatch));
     machine.checked(machine.check_memory(address, Use::Lock));
     let free = machine.kernel.borrow().locks.holder(address).is_none();
     if free {

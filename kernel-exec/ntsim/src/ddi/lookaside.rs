@@ -9,8 +9,6 @@
 
 extern crate alloc;
 
-use alloc::boxed::Box;
-
 use super::objects;
 use crate::{
     engine::{entry::enter, machine::Machine},
@@ -19,7 +17,12 @@ use crate::{
         LOOKASIDE_LIST_EX, NTSTATUS, PALLOCATE_FUNCTION_EX, PFREE_FUNCTION_EX, PLOOKASIDE_LIST_EX,
         POOL_FLAG_UNINITIALIZED, POOL_TYPE, PVOID, SIZE_T, STATUS_SUCCESS, ULONG, USHORT,
     },
-    verifier::{Checked, Violation, irql::Ddi, memory::Use, violation},
+    verifier::{
+        Checked,
+        bugcheck::{self, freed_memory},
+        irql::Ddi,
+        memory::Use,
+    },
 };
 
 /// The number of entries that NT lets a new list keep, and the most that it lets a list keep. Here
@@ -38,7 +41,7 @@ impl Machine {
         let address = objects::address(list);
         self.check_memory(address, Use::Lookaside)?;
         if self.kernel.borrow().lookaside.contains(address) {
-            return Err(self.bad_list(list, "was initialised, but is a lookaside list already"));
+            return Err(freed_memory::lookaside_list_initialised_again(address, self.name(address)));
         }
         let fresh = LOOKASIDE_LIST_EX {
             Depth: DEPTH,
@@ -55,15 +58,10 @@ impl Machine {
         Ok(())
     }
 
-    fn bad_list(&self, list: PLOOKASIDE_LIST_EX, what: &str) -> Box<Violation> {
-        let rule = alloc::format!("{} {what}", self.name(list as usize));
-        violation(0xCC, [list as u64, 1, 0, 0], rule)
-    }
-
     fn load_lookaside(&self, list: PLOOKASIDE_LIST_EX) -> Checked<LOOKASIDE_LIST_EX> {
         self.check_memory(list as usize, Use::Lookaside)?;
         if !self.kernel.borrow().lookaside.contains(list as usize) {
-            return Err(self.bad_list(list, "is used as a lookaside list, but is not one"));
+            return Err(freed_memory::not_a_lookaside_list(list as usize, self.name(list as usize)));
         }
         // SAFETY: pool memory was checked; for other memory the caller promises that `list` is
         // valid.
@@ -88,10 +86,7 @@ impl Machine {
         let value = self.load_lookaside(list)?;
         if !self.kernel.borrow_mut().lookaside.free(entry, list as usize) {
             let (name, list) = (self.name(entry), self.name(list as usize));
-            let rule = alloc::format!(
-                "{name} was freed to the lookaside list {list}, but is not an entry of it in use"
-            );
-            return Err(violation(0xC2, [0x46, entry as u64, 0, 0], rule));
+            return Err(bugcheck::pool::not_a_lookaside_entry(entry, name, list));
         }
         self.free(entry, Some(value.Tag))
     }
@@ -100,7 +95,8 @@ impl Machine {
         self.load_lookaside(list)?;
         let in_use = self.kernel.borrow().lookaside.in_use(list as usize);
         if in_use != 0 {
-            return Err(self.bad_list(list, "is a lookaside list that was deleted with entries in use"));
+            let name = self.name(list as usize);
+            return Err(freed_memory::lookaside_list_deleted_in_use(list as usize, name));
         }
         self.kernel.borrow_mut().lookaside.remove(list as usize);
         Ok(())

@@ -13,7 +13,11 @@ use crate::{
     kernel::thread::ThreadName,
     trace::Value,
     types::{BOOLEAN, DISPATCH_LEVEL, KMUTANT, LONG, PRKMUTEX, STATUS_MUTANT_NOT_OWNED, ULONG},
-    verifier::{Checked, irql::Ddi, violation},
+    verifier::{
+        Checked,
+        bugcheck::{driver_verifier::locks, exception::raised_by_call},
+        irql::Ddi,
+    },
 };
 
 const KIND: &str = "mutex";
@@ -24,8 +28,7 @@ impl Machine {
         let holder = self.kernel.borrow().mutexes.holder(address);
         if let Some(held) = holder {
             let (name, by) = (self.name(address), ThreadName::of(held.thread));
-            let rule = alloc::format!("mutex {name} was initialised while {by} held it");
-            return Err(violation(0xC4, [0x1005, address as u64, 0, 0], rule));
+            return Err(locks::held_mutex_initialised(address, name, by));
         }
         let header = self.fresh_header(address, Waitable::Mutex, 1)?;
         // SAFETY: pool memory was checked; for other memory the caller promises that `mutex` is
@@ -65,7 +68,7 @@ impl Machine {
                 return Ok(before);
             }
         };
-        Err(self.raised(STATUS_MUTANT_NOT_OWNED, &wrong))
+        Err(raised_by_call(STATUS_MUTANT_NOT_OWNED, &wrong))
     }
 }
 

@@ -15,7 +15,11 @@ use crate::{
         POBJECT_HANDLE_INFORMATION, POBJECT_TYPE, PVOID, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS,
         THREAD_ALL_ACCESS,
     },
-    verifier::{Checked, irql::Ddi, violation},
+    verifier::{
+        Checked,
+        bugcheck::driver_verifier::objects::{self as violated, Change},
+        irql::Ddi,
+    },
 };
 
 /// A type of objects, identified by its address.
@@ -98,9 +102,8 @@ impl Machine {
         // handle's.
         let others = usize::from(state != State::Ended) + usize::from(open);
         if count == 0 || (!more && count <= others) {
-            let (new, verb) = if more { (1, "referenced") } else { (u64::MAX, "dereferenced") };
-            let rule = alloc::format!("{} was {verb} without a reference to it", self.name(address));
-            return Err(violation(0xC4, [0x3F, address as u64, new, 0], rule));
+            let change = if more { Change::Reference } else { Change::Dereference };
+            return Err(violated::no_reference(change, address, self.name(address)));
         }
         let after = if more { count + 1 } else { count - 1 };
         self.kernel.borrow_mut().threads.update(thread, |thread| thread.references = after);
@@ -108,9 +111,7 @@ impl Machine {
     }
 
     fn bad_handle(&self, handle: HANDLE, name: &str) -> ! {
-        let value = handle as usize;
-        let rule = alloc::format!("{name} with {value:#x}, which is not an open handle");
-        self.bug_check(violation(0xC4, [0x3C, value as u64, 0, 0], rule))
+        self.bug_check(violated::bad_handle(handle as usize, name))
     }
 }
 

@@ -19,7 +19,10 @@ use crate::{
         POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_UNINITIALIZED,
         POOL_FLAGS, POOL_TYPE, PVOID, SIZE_T, STATUS_INSUFFICIENT_RESOURCES, ULONG,
     },
-    verifier::{irql::Ddi, violation},
+    verifier::{
+        bugcheck::{exception::raised_by_call, pool::tag_of_zero},
+        irql::Ddi,
+    },
 };
 
 /// Allocates for a DDI. A `tag` of 0 returns null, as in ExAllocatePool2.
@@ -31,7 +34,7 @@ fn allocate(machine: &Machine, ddi: Ddi, flags: POOL_FLAGS, size: SIZE_T, tag: U
     let memory = machine.checked(allocated);
     if memory.is_null() && flags & POOL_FLAG_RAISE_ON_FAILURE != 0 {
         let what = alloc::format!("{} for {size} bytes", ddi.name());
-        machine.bug_check(machine.raised(STATUS_INSUFFICIENT_RESOURCES, &what));
+        machine.bug_check(raised_by_call(STATUS_INSUFFICIENT_RESOURCES, &what));
     }
     machine.called(ddi, |machine| {
         let arguments = [Value::Bits(flags), Value::Number(size), Value::Tag(tag)];
@@ -116,8 +119,7 @@ pub unsafe extern "C" fn ExAllocatePoolWithTag(
     let machine = &*enter(ddi);
     let flags = machine.pool_flags(ddi, PoolType) | POOL_FLAG_UNINITIALIZED;
     if Tag == 0 {
-        let rule = alloc::format!("ExAllocatePoolWithTag for {NumberOfBytes} bytes with a tag of zero");
-        machine.bug_check(violation(0xC2, [0x9B, PoolType as u64, NumberOfBytes, 0], rule));
+        machine.bug_check(tag_of_zero(PoolType as u64, NumberOfBytes));
     }
     allocate(machine, ddi, flags, NumberOfBytes, Tag)
 }

@@ -15,7 +15,7 @@ use crate::{
     kernel::format::{Refusal, Source, message},
     trace::event::What,
     types::{DPFLTR_DEFAULT_ID, DPFLTR_INFO_LEVEL, PCSTR, STATUS_SUCCESS, ULONG},
-    verifier::{Violation, irql::Ddi, memory::Use, violation},
+    verifier::{Violation, bugcheck::driver_verifier::irql::wide_text_too_high, irql::Ddi, memory::Use},
 };
 
 unsafe extern "C" {
@@ -166,13 +166,7 @@ fn print(ddi: Ddi, component: u32, level: u32, format: u64, arguments: Arguments
         Err(Refusal::Directive(directive, why)) => {
             machine.fail("not supported", alloc::format!("{} with {directive:?}: {why}", ddi.name()))
         }
-        Err(Refusal::Wide(directive)) => {
-            let rule = alloc::format!(
-                "{} with {directive} may be called at PASSIVE_LEVEL only, but was called at {irql}",
-                ddi.name()
-            );
-            machine.bug_check(violation(0xC4, [0xE5, irql.into(), 0, 0], rule))
-        }
+        Err(Refusal::Wide(directive)) => machine.bug_check(wide_text_too_high(ddi.name(), irql, directive)),
     };
     if machine.tracing.get() {
         let text = String::from_utf8_lossy(&text).into_owned();

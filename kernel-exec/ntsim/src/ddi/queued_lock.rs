@@ -16,7 +16,7 @@ use crate::{
         machine::Machine,
     },
     types::{DISPATCH_LEVEL, KIRQL, KLOCK_QUEUE_HANDLE, KSPIN_LOCK_QUEUE, PKLOCK_QUEUE_HANDLE, PKSPIN_LOCK},
-    verifier::{Checked, irql::Ddi},
+    verifier::{Checked, bugcheck::driver_verifier::locks::SpinLockCall, irql::Ddi},
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
@@ -36,14 +36,14 @@ impl Machine {
         Ok(())
     }
 
-    fn release_queued(&self, handle: PKLOCK_QUEUE_HANDLE, ddi: Ddi, kind: u64, fits: bool) -> Checked<KIRQL> {
+    fn release_queued(&self, handle: PKLOCK_QUEUE_HANDLE, ddi: Ddi, call: SpinLockCall) -> Checked<KIRQL> {
         // SAFETY: the caller promises that the handle is valid; otherwise this read faults.
         let value = unsafe { anywhere::read(handle) };
         let lock = value.LockQueue.Lock;
         self.called(ddi, |machine| {
             ([machine.pointer(lock as usize), machine.pointer(handle as usize)], None)
         });
-        self.lock_irql(lock, ddi, kind, fits)?;
+        self.lock_irql(lock, ddi, call)?;
         self.release(lock, handle as usize)?;
         Ok(value.OldIrql)
     }
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLock(
     let ddi = Ddi::KeAcquireInStackQueuedSpinLock;
     let machine = &*begin(ddi, SpinLock, LockHandle);
     let before = machine.irql();
-    machine.checked(machine.lock_irql(SpinLock, ddi, 0x42, before <= DISPATCH));
+    machine.checked(machine.lock_irql(SpinLock, ddi, SpinLockCall::AcquireAndRaise));
     machine.raise(DISPATCH);
     machine.checked(machine.acquire_queued(SpinLock, LockHandle, ddi, before));
 }
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLock(
 pub unsafe extern "C" fn KeReleaseInStackQueuedSpinLock(LockHandle: PKLOCK_QUEUE_HANDLE) {
     let ddi = Ddi::KeReleaseInStackQueuedSpinLock;
     let machine = &*enter(ddi);
-    let before = machine.checked(machine.release_queued(LockHandle, ddi, 0x32, machine.irql() == DISPATCH));
+    let before = machine.checked(machine.release_queued(LockHandle, ddi, SpinLockCall::ReleaseAndLower));
     machine.lower(before);
 }
 
@@ -100,7 +100,7 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLockAtDpcLevel(
     let ddi = Ddi::KeAcquireInStackQueuedSpinLockAtDpcLevel;
     let machine = &*begin(ddi, SpinLock, LockHandle);
     let irql = machine.irql();
-    machine.checked(machine.lock_irql(SpinLock, ddi, 0x40, irql >= DISPATCH));
+    machine.checked(machine.lock_irql(SpinLock, ddi, SpinLockCall::AcquireAtDispatch));
     machine.checked(machine.acquire_queued(SpinLock, LockHandle, ddi, irql));
 }
 
@@ -113,5 +113,5 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLockAtDpcLevel(
 pub unsafe extern "C" fn KeReleaseInStackQueuedSpinLockFromDpcLevel(LockHandle: PKLOCK_QUEUE_HANDLE) {
     let ddi = Ddi::KeReleaseInStackQueuedSpinLockFromDpcLevel;
     let machine = &*enter(ddi);
-    machine.checked(machine.release_queued(LockHandle, ddi, 0x41, machine.irql() >= DISPATCH));
+    machine.checked(machine.release_queued(LockHandle, ddi, SpinLockCall::ReleaseFromDispatch));
 }

@@ -18,7 +18,7 @@ use crate::{
         IO_REMOVE_LOCK, IO_REMOVE_LOCK_COMMON_BLOCK, LIST_ENTRY, NTSTATUS, PIO_REMOVE_LOCK, PVOID,
         STATUS_DELETE_PENDING, STATUS_SUCCESS, ULONG,
     },
-    verifier::{Checked, irql::Ddi, memory::Use, violation},
+    verifier::{Checked, bugcheck::security_check, irql::Ddi, memory::Use},
 };
 
 fn read(lock: PIO_REMOVE_LOCK) -> IO_REMOVE_LOCK_COMMON_BLOCK {
@@ -55,11 +55,7 @@ impl Machine {
         if value.RemoveEvent.Header.WaitListHead.Flink == mark(lock) {
             return Ok(value);
         }
-        let rule = alloc::format!(
-            "{} is used as a remove lock, but was not initialised as one, or was moved or overwritten since",
-            self.name(lock as usize)
-        );
-        Err(violation(0x139, [3, 0, 0, 0], rule))
+        Err(security_check::not_initialised(self.name(lock as usize), "a remove lock"))
     }
 
     /// Releases one acquisition, which must have been made with this tag.
@@ -68,10 +64,7 @@ impl Machine {
         let held = self.kernel.borrow_mut().tags.release(lock as usize, tag);
         if !held {
             let (name, tag) = (self.name(lock as usize), self.name(tag));
-            let rule = alloc::format!(
-                "remove lock {name} was released with the tag {tag}, but not acquired with it"
-            );
-            return Err(violation(0x139, [14, 0, 0, 0], rule));
+            return Err(security_check::remove_lock_tag_not_held(name, tag));
         }
         value.IoCount -= 1;
         write(lock, value);
@@ -92,8 +85,7 @@ impl Machine {
     fn wait_for_removal(&self, lock: PIO_REMOVE_LOCK, tag: usize, ddi: Ddi) -> Checked<()> {
         let before = self.load_remove_lock(lock)?;
         if before.Removed != 0 {
-            let rule = alloc::format!("remove lock {} was waited for twice", self.name(lock as usize));
-            return Err(violation(0x139, [14, 0, 0, 0], rule));
+            return Err(security_check::remove_lock_awaited_twice(self.name(lock as usize)));
         }
         write(lock, IO_REMOVE_LOCK_COMMON_BLOCK { Removed: 1, IoCount: before.IoCount - 1, ..before });
         let value = self.drop_remove_lock(lock, tag)?;
@@ -131,9 +123,7 @@ pub unsafe extern "C" fn IoInitializeRemoveLockEx(
     machine.checked(machine.check_memory(objects::address(Lock), Use::RemoveLock));
     let held = machine.kernel.borrow().tags.is_held(Lock as usize);
     if held {
-        let rule =
-            alloc::format!("remove lock {} was initialised while it was held", machine.name(Lock as usize));
-        machine.bug_check(violation(0x139, [14, 0, 0, 0], rule));
+        machine.bug_check(security_check::held_remove_lock_initialised(machine.name(Lock as usize)));
     }
     let mut fresh = IO_REMOVE_LOCK_COMMON_BLOCK { IoCount: 1, ..IO_REMOVE_LOCK_COMMON_BLOCK::default() };
     fresh.RemoveEvent.Header.WaitListHead = LIST_ENTRY { Flink: mark(Lock), Blink: mark(Lock) };

@@ -18,7 +18,7 @@ use crate::{
     kernel::wait::{Kind, Wait},
     trace::Value,
     types::{BOOLEAN, PEX_RUNDOWN_REF, STATUS_SUCCESS, ULONG},
-    verifier::{Checked, Violation, irql::Ddi, memory::Use, violation},
+    verifier::{Checked, Violation, bugcheck::security_check, irql::Ddi, memory::Use},
 };
 
 /// The bit of the count that is set once rundown has begun.
@@ -45,8 +45,7 @@ impl Machine {
     }
 
     fn broken_rundown(&self, rundown: PEX_RUNDOWN_REF, what: &str) -> Box<Violation> {
-        let rule = alloc::format!("rundown protection {}: {what}", self.name(rundown as usize));
-        violation(0x139, [14, 0, 0, 0], rule)
+        security_check::rundown(self.name(rundown as usize), what)
     }
 
     fn acquire_rundown(&self, rundown: PEX_RUNDOWN_REF, count: ULONG) -> Checked<bool> {

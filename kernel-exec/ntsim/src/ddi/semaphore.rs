@@ -12,7 +12,7 @@ use crate::{
     engine::{entry::enter, machine::Machine},
     trace::Value,
     types::{BOOLEAN, KPRIORITY, KSEMAPHORE, LONG, PRKSEMAPHORE, STATUS_SEMAPHORE_LIMIT_EXCEEDED},
-    verifier::{Checked, irql::Ddi},
+    verifier::{Checked, bugcheck::exception::raised_by_call, irql::Ddi},
 };
 
 const KIND: &str = "semaphore";
@@ -37,7 +37,7 @@ impl Machine {
                     "semaphore {} has a count of {before} and a limit of {limit}: {adjustment} cannot be added",
                     self.name(address)
                 );
-                return Err(self.raised(STATUS_SEMAPHORE_LIMIT_EXCEEDED, &what));
+                return Err(raised_by_call(STATUS_SEMAPHORE_LIMIT_EXCEEDED, &what));
             }
         }
         self.signal(address)?;

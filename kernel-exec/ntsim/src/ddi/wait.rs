@@ -20,7 +20,15 @@ use crate::{
         KWAIT_REASON, MAXIMUM_WAIT_OBJECTS, NTSTATUS, PKWAIT_BLOCK, PLARGE_INTEGER, PVOID, STATUS_SUCCESS,
         STATUS_TIMEOUT, THREAD_WAIT_OBJECTS, ULONG, WAIT_TYPE,
     },
-    verifier::{Checked, Violation, irql::Ddi, memory::Use, numbers::USER_WAIT, violation},
+    verifier::{
+        Checked, Violation,
+        bugcheck::{
+            driver_verifier::{documented, irql::wait_too_high},
+            wait,
+        },
+        irql::Ddi,
+        memory::Use,
+    },
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
@@ -61,11 +69,9 @@ impl Machine {
         let name = ddi.name();
         if self.cpu().in_dpc.get() {
             let address = self.thread_address(self.thread());
-            let rule = alloc::format!("{name} in a DPC routine, which must not wait");
-            return Err(violation(0xB8, [address as u64, 0, 0, 0], rule));
+            return Err(wait::in_dpc(name, address));
         }
-        let rule = alloc::format!("{name} at IRQL {irql}: a thread waits at IRQL ≤ APC_LEVEL only");
-        Err(violation(0xC4, [0x3B, irql.into(), object as u64, timeout as u64], rule))
+        Err(wait_too_high(name, irql, object, timeout))
     }
 
     /// Refuses unknown modes and reasons. There are no alerts and no APCs, so a wait that is
@@ -96,24 +102,16 @@ impl Machine {
         }
         for address in objects.iter().copied() {
             if let Waitable::Mutex = self.waitable(address)? {
-                self.user_wait(ddi, address, "for a mutex, which takes KernelMode")?;
+                self.documented(|| documented::user_wait_for_mutex(ddi.name(), address, self.name(address)))?;
             }
         }
         let on_stack = |address: &usize| self.bounds.get().holds(*address);
         match objects.iter().chain([&blocks]).copied().find(on_stack) {
-            Some(address) => self.user_wait(
-                ddi,
-                address,
-                "with something on the thread's stack, which may be swapped out meanwhile",
-            ),
+            Some(address) => {
+                self.documented(|| documented::user_wait_on_stack(ddi.name(), address, self.name(address)))
+            }
             None => Ok(()),
         }
-    }
-
-    fn user_wait(&self, ddi: Ddi, address: usize, what: &str) -> Checked<()> {
-        self.documented([USER_WAIT, address as u64, 0, 0], || {
-            alloc::format!("{} with WaitMode UserMode {what}: {}", ddi.name(), self.name(address))
-        })
     }
 
     /// Inserts the end of a thread's wait into the timer queue.
@@ -202,10 +200,8 @@ impl Machine {
 }
 
 fn too_many(count: ULONG, room: usize) -> Box<Violation> {
-    let most = if room == 0 { THREAD_WAIT_OBJECTS } else { MAXIMUM_WAIT_OBJECTS };
-    let with = if room == 0 { "without an array of wait blocks" } else { "with an array of wait blocks" };
-    let rule = alloc::format!("KeWaitForMultipleObjects for {count} objects; {with} {most} are possible");
-    violation(0x0C, [0; 4], rule)
+    let limit = if room == 0 { THREAD_WAIT_OBJECTS } else { MAXIMUM_WAIT_OBJECTS };
+    wait::too_many_objects(count, room != 0, limit)
 }
 
 /// Waits until an object is signalled, or until `Timeout`. Returns STATUS_SUCCESS or

@@ -3,8 +3,6 @@
 //! `nf-wdm-kequerydpcwatchdoginformation`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-extern crate alloc;
-
 use crate::{
     engine::{entry::enter, machine::Machine},
     trace::Value,
@@ -12,10 +10,7 @@ use crate::{
         DISPATCH_LEVEL, KDPC_WATCHDOG_INFORMATION, LOGICAL, NTSTATUS, PKDPC_WATCHDOG_INFORMATION,
         STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
     },
-    verifier::{
-        irql::{Ddi, irql_name},
-        violation,
-    },
+    verifier::{bugcheck::driver_verifier::irql::call_too_low, irql::Ddi},
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
@@ -60,11 +55,7 @@ pub unsafe extern "C" fn KeShouldYieldProcessor() -> LOGICAL {
     let machine = &*enter(Ddi::KeShouldYieldProcessor);
     let irql = machine.irql();
     if irql < DISPATCH {
-        let rule = alloc::format!(
-            "KeShouldYieldProcessor may be called at IRQL ≥ DISPATCH_LEVEL only, but was called at {irql} ({})",
-            irql_name(irql)
-        );
-        machine.bug_check(violation(0xC4, [0xE5, irql.into(), 0, 0], rule));
+        machine.bug_check(call_too_low(Ddi::KeShouldYieldProcessor.name(), irql));
     }
     let should = machine.time_at_dispatch() > machine.config.get().yield_after;
     machine.called(Ddi::KeShouldYieldProcessor, |_| ([], Some(Value::Boolean(should))));

@@ -26,7 +26,7 @@ use crate::{
         PIO_WORKITEM_ROUTINE_EX, PVOID, PWORK_QUEUE_ITEM, PWORKER_THREAD_ROUTINE, ULONG, WORK_QUEUE_ITEM,
         WORK_QUEUE_TYPE,
     },
-    verifier::{Checked, irql::Ddi, memory::Use, violation},
+    verifier::{Checked, bugcheck::worker, irql::Ddi, memory::Use},
 };
 
 /// The `Mark` of an initialised IO_WORKITEM.
@@ -83,26 +83,29 @@ fn write(item: PIO_WORKITEM, value: IO_WORKITEM) {
 }
 
 impl Machine {
-    /// Returns a violation if an item is in a queue.
-    fn forbid_queued_item(&self, address: usize, kind: u64, what: &str) -> Checked<()> {
+    /// Returns a violation if an item that is queued or initialised is in a queue.
+    fn forbid_queued_item(&self, address: usize, action: &str) -> Checked<()> {
+        let queued = self.kernel.borrow().work.find_in(address..address + 1);
+        match queued {
+            Some(_) => Err(worker::already_queued(address, self.name(address), action)),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns a violation if an item that is freed or uninitialised is in a queue.
+    fn forbid_deletion_while_queued(&self, address: usize, action: &str) -> Checked<()> {
         let queued = self.kernel.borrow().work.find_in(address..address + 1);
         let Some(item) = queued else { return Ok(()) };
-        let rule = alloc::format!("the work item {} was {what} while it was queued", self.name(address));
-        let third = if kind == 2 { item.call.routine() as u64 } else { 0 };
-        Err(violation(0xE4, [kind, address as u64, third, 0], rule))
+        Err(worker::deleted_while_queued(address, self.name(address), action, item.call.routine()))
     }
 
     fn initialize_item(&self, item: PIO_WORKITEM, object: PVOID, flags: u64) -> Checked<()> {
         let address = objects::address(item);
         self.check_memory(address, Use::WorkItem)?;
-        self.forbid_queued_item(address, 1, "initialised")?;
+        self.forbid_queued_item(address, "initialised")?;
         if !self.is_io_object(object as usize) {
             let (name, object) = (self.name(address), object as usize);
-            let rule = alloc::format!(
-                "the work item {name} was made for {}, which is neither a device nor the driver",
-                self.name(object)
-            );
-            return Err(violation(0xE4, [3, address as u64, object as u64, 0], rule));
+            return Err(worker::made_for_no_device(address, name, object, self.name(object)));
         }
         write(item, IO_WORKITEM { IoObject: object, Mark: MARK, Flags: flags, ..IO_WORKITEM::default() });
         Ok(())
@@ -119,26 +122,21 @@ impl Machine {
         if unsafe { mark.read_unaligned() } == MARK {
             return Ok(read(item));
         }
-        let rule = alloc::format!(
-            "{} is used as a work item, but was not initialised as one, or was overwritten since",
-            self.name(address)
-        );
-        Err(violation(0xE4, [7, address as u64, 0, 0], rule))
+        Err(worker::not_a_work_item(address, self.name(address)))
     }
 
     /// Frees an item, or makes it an item no longer.
     fn give_up_item(&self, item: PIO_WORKITEM, allocated: bool) -> Checked<()> {
         let address = item as usize;
         let value = self.load_item(item)?;
-        self.forbid_queued_item(address, 2, if allocated { "freed" } else { "uninitialised" })?;
+        self.forbid_deletion_while_queued(address, if allocated { "freed" } else { "uninitialised" })?;
         if (value.Flags & ALLOCATED != 0) != allocated {
-            let (is, made) = if allocated {
-                ("was freed by IoFreeWorkItem", "IoInitializeWorkItem")
+            let name = self.name(address);
+            return Err(if allocated {
+                worker::freed_but_not_allocated(address, name)
             } else {
-                ("was passed to IoUninitializeWorkItem", "IoAllocateWorkItem")
-            };
-            let rule = alloc::format!("the work item {} is from {made}, but {is}", self.name(address));
-            return Err(violation(0xE4, [3, address as u64, 0, 0], rule));
+                worker::uninitialised_but_allocated(address, name)
+            });
         }
         write(item, IO_WORKITEM::default());
         if allocated { self.free_kernel(address) } else { Ok(()) }
@@ -155,11 +153,7 @@ impl Machine {
                     alloc::format!("{name} with queue {queue}, which is the system's own"),
                 )
             }
-            _ => {
-                let rule =
-                    alloc::format!("{} with queue {queue}, which is not a WORK_QUEUE_TYPE", ddi.name());
-                Err(violation(0xE4, [6, address as u64, queue as u64, 0], rule))
-            }
+            _ => Err(worker::no_such_queue(address, ddi.name(), queue)),
         }
     }
 
@@ -173,10 +167,9 @@ impl Machine {
     ) -> Checked<()> {
         let number = self.work_queue(ddi, address, queue)?;
         if call.routine() == 0 {
-            let rule = alloc::format!("{}: the work item {} has no routine", ddi.name(), self.name(address));
-            return Err(violation(0xE4, [7, address as u64, number as u64, 0], rule));
+            return Err(worker::no_routine(address, self.name(address), ddi.name(), number));
         }
-        self.forbid_queued_item(address, 1, "queued")?;
+        self.forbid_queued_item(address, "queued")?;
         if let Some(object) = call.object() {
             self.reference_io_object(object)?;
         }
@@ -328,7 +321,7 @@ pub unsafe extern "C" fn ExInitializeWorkItem(
         ([Item as usize, routine, Parameter as usize].map(|argument| machine.pointer(argument)), None)
     });
     machine.checked(machine.check_memory(objects::address(Item), Use::ExWorkItem));
-    machine.checked(machine.forbid_queued_item(Item as usize, 1, "initialised"));
+    machine.checked(machine.forbid_queued_item(Item as usize, "initialised"));
     let fresh = WORK_QUEUE_ITEM { WorkerRoutine, Parameter, ..WORK_QUEUE_ITEM::default() };
     // SAFETY: pool memory was checked; for other memory the caller promises that `Item` is valid
     // for writes.

@@ -15,8 +15,8 @@ use crate::{
     trace::event::What,
     types::STATUS_SUCCESS,
     verifier::{
-        irql::{Ddi, irql_name},
-        violation,
+        bugcheck::{driver_verifier::locks, irql_unexpected},
+        irql::Ddi,
     },
 };
 
@@ -113,12 +113,7 @@ impl Machine {
         debug_assert_eq!(me, self.current.get());
         let irql = cpu.irql.get();
         if irql != DISPATCH {
-            let parameter = u64::from(irql) << 16 | u64::from(DISPATCH) << 8 | 2;
-            let rule = alloc::format!(
-                "a DPC routine was called at DISPATCH_LEVEL and returned at IRQL {irql} ({})",
-                irql_name(irql)
-            );
-            self.bug_check(violation(0xC8, [parameter, 0, 0, 0], rule));
+            self.bug_check(irql_unexpected::dpc_routine(irql));
         }
         self.check_locks_after(me, held);
         self.check_watchdog();
@@ -171,7 +166,7 @@ impl Machine {
             return;
         };
         drop(kernel);
-        let rule = alloc::format!("a DPC routine returned holding the spin lock {}", self.name(held.address));
-        self.bug_check(violation(0xC4, [0x1006, held.address as u64, processor as u64, 0], rule));
+        let (routine, name) = ("a DPC routine", self.name(held.address));
+        self.bug_check(locks::returned_with_spin_lock(routine, held.address, name, processor));
     }
 }

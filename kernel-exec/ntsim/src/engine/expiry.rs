@@ -1,15 +1,13 @@
 //! Events of the virtual clock. Timers expire, late DPCs get their interrupt, and the watchdog
 //! checks its limits.
 
-extern crate alloc;
-
 use super::machine::Machine;
 use crate::{
     ddi::objects,
     kernel::{clock::MILLISECOND, dpc, processor::Processor, timer, wait::Kind},
     trace::event::What,
     types::{STATUS_SUCCESS, STATUS_TIMEOUT},
-    verifier::{Checked, violation},
+    verifier::{Checked, bugcheck::dpc_watchdog},
 };
 
 impl Machine {
@@ -68,16 +66,12 @@ impl Machine {
             return;
         }
         let single = now.saturating_sub(cpu.dpc_start.get());
-        let allotted = limit / self.clock.tick();
+        let tick = self.clock.tick();
         if cpu.in_dpc.get() && single > limit {
-            let rule = alloc::format!("a DPC routine ran for {single} units of 100 ns, of {limit} allowed");
-            self.bug_check(violation(0x133, [0, single / self.clock.tick(), allotted, 0], rule));
+            self.bug_check(dpc_watchdog::routine_too_long(single, limit, tick));
         }
         let all = now - cpu.drain_start.get();
-        let rule = alloc::format!(
-            "the processor ran DPCs for {all} units of 100 ns without a break, of {limit} allowed"
-        );
-        self.bug_check(violation(0x133, [1, allotted, 0, 0], rule));
+        self.bug_check(dpc_watchdog::queue_too_long(all, limit, tick));
     }
 
     /// Expires every timer that is due, and requests the interrupts of late DPCs.

@@ -4,8 +4,6 @@
 //! threads could run, the schedule chooses among them. The choices are the ready threads, in the
 //! order of their waiting time, and then the running one.
 
-extern crate alloc;
-
 use super::{
     choice::PointKind,
     machine::{Machine, NOBODY},
@@ -18,9 +16,9 @@ use crate::{
     },
     trace::event::What,
     verifier::{
-        irql::{Ddi, irql_name},
+        bugcheck::{held_mutex, irql_unexpected},
+        irql::Ddi,
         stop::Stop,
-        violation,
     },
 };
 
@@ -167,16 +165,13 @@ impl Machine {
     pub(crate) fn check_thread_end(&self, thread: usize, what: &str) {
         let irql = self.irql();
         if irql != PASSIVE {
-            let parameter = u64::from(irql) << 16 | 2;
-            let rule =
-                alloc::format!("a {what} returned at IRQL {irql} ({}), not PASSIVE_LEVEL", irql_name(irql));
-            self.bug_check(violation(0xC8, [parameter, 0, 0, 0], rule));
+            self.bug_check(irql_unexpected::thread(what, irql));
         }
         let held = self.kernel.borrow().mutexes.of(thread);
         if let Some(held) = held {
             let (name, address) = (self.name(held.address), self.thread_address(thread));
-            let rule = alloc::format!("{} ended and holds the mutex {name}", ThreadName::of(thread));
-            self.bug_check(violation(0x4000_008A, [address as u64, held.address as u64, 0, 0], rule));
+            let thread = ThreadName::of(thread);
+            self.bug_check(held_mutex::thread_ended(address, thread, held.address, name));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
     },
     trace::event::What,
     types::STATUS_SUCCESS,
-    verifier::{irql::irql_name, violation},
+    verifier::bugcheck::{held_mutex, worker},
 };
 
 impl Machine {
@@ -61,21 +61,14 @@ impl Machine {
         }
         let irql = self.irql();
         if irql != 0 {
-            let rule = alloc::format!(
-                "a work item's routine returned at IRQL {irql} ({}), not PASSIVE_LEVEL",
-                irql_name(irql)
-            );
-            let context = item.call.context() as u64;
-            let parameters = [routine as u64, irql.into(), context, item.address as u64];
-            self.bug_check(violation(0xE1, parameters, rule));
+            let context = item.call.context();
+            self.bug_check(worker::returned_at_bad_irql(routine, irql, context, item.address));
         }
         let held = self.kernel.borrow().mutexes.of(thread);
         if let Some(held) = held {
             let (name, worker) = (self.name(held.address), ThreadName::of(thread));
-            let rule =
-                alloc::format!("a work item's routine returned in {worker} and holds the mutex {name}");
-            let owner = self.thread_address(thread) as u64;
-            self.bug_check(violation(0x4000_008A, [owner, held.address as u64, 0, 0], rule));
+            let owner = self.thread_address(thread);
+            self.bug_check(held_mutex::work_item_returned(owner, worker, held.address, name));
         }
         if let Some(object) = item.call.object() {
             self.checked(self.dereference_io_object(object));

@@ -5,7 +5,9 @@ extern crate alloc;
 use alloc::{string::String, vec::Vec};
 
 use super::stack::{MULTIPLE, limit, size};
-use crate::{engine::machine::Machine, kernel::thread::ThreadName, verifier::violation};
+use crate::{
+    engine::machine::Machine, kernel::thread::ThreadName, verifier::bugcheck::exception::stack_overflow,
+};
 
 impl Machine {
     /// Ends the run because the driver has used more bytes of a stack than the limit.
@@ -46,6 +48,6 @@ impl Machine {
             _ => alloc::format!(" times {MULTIPLE}, for a build that is not optimised"),
         };
         let rule = alloc::format!("{owner} {what} (Config::stack{multiple})");
-        self.bug_check_with(violation(0x7F, [8, 0, 0, 0], rule), backtrace)
+        self.bug_check_with(stack_overflow(rule), backtrace)
     }
 }

@@ -2,7 +2,14 @@
 
 extern crate alloc;
 
-use super::{Checked, violation};
+use super::{
+    Checked,
+    bugcheck::{
+        driver_verifier::{locks, pool},
+        unload,
+    },
+    memory::describe,
+};
 use crate::{
     engine::machine::Machine,
     kernel::{thread::ThreadName, work::Item},
@@ -20,10 +27,7 @@ impl Machine {
     /// Checks that nothing is pending. With `held`, the routine of a work item may run if it holds
     /// a device, and by it the image.
     pub(crate) fn check_pending(&self, held: bool) -> Checked<()> {
-        let pending = |address: usize, what: &str| {
-            let rule = alloc::format!("the driver was unloaded while {what}");
-            Err(violation(0xCE, [address as u64, 0, 0, 0], rule))
-        };
+        let pending = |address: usize, what: &str| Err(unload::pending(address, what));
         let alive = self.kernel.borrow().threads.first_alive();
         if let Some(thread) = alive {
             let what = alloc::format!("{} had not ended", ThreadName::of(thread));
@@ -57,9 +61,7 @@ impl Machine {
         }
         if let Some(held) = kernel.locks.held().first() {
             let (name, by) = (self.name(held.address), held.processor);
-            let rule =
-                alloc::format!("the driver was unloaded while processor {by} held the spin lock {name}");
-            return Err(violation(0xC4, [0x1006, held.address as u64, by as u64, 0], rule));
+            return Err(locks::unloaded_with_spin_lock(held.address, name, by));
         }
         Ok(())
     }
@@ -78,17 +80,8 @@ impl Machine {
         }
         let mut leaked = kernel.pool.blocks().iter().filter(|block| block.live);
         if let Some(first) = leaked.next() {
-            let count = 1 + leaked.count();
-            let rule = alloc::format!(
-                "the driver was unloaded and has leaked {count} pool allocation(s), the first being {}",
-                crate::verifier::memory::describe(first)
-            );
-            let name = NAME.as_ptr() as u64;
-            return Err(violation(0xC4, [0x62, name, 0, count as u64], rule));
+            return Err(pool::leaked(1 + leaked.count(), describe(first)));
         }
         Ok(())
     }
 }
-
-/// The name of all drivers in bug check 0xC4/0x62.
-static NAME: &str = "driver\0";
