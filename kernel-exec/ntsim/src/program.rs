@@ -11,6 +11,7 @@ use crate::{
         free::{attend, bystander},
         machine::{Machine, active},
     },
+    subsystem::{driver_object, watchdog},
     trace::{Mark, event::What},
     types::PDRIVER_OBJECT,
     verifier::bugcheck::driver_verifier::irql::wake_too_high,
@@ -80,7 +81,7 @@ pub fn drain() -> Option<Drain> {
     let machine = here()?;
     let cpu = machine.cpu();
     let since = cpu.drain_start.get();
-    cpu.draining.get().then(|| Drain { since, time: machine.time_at_dispatch() })
+    cpu.draining.get().then(|| Drain { since, time: watchdog::time_at_dispatch(&machine) })
 }
 
 /// The virtual time of the last clock tick, in 100-ns units; 0 outside a run. Waits with a time-out
@@ -290,7 +291,7 @@ pub fn image_state<T: Default + 'static>() -> *const T {
 /// Panics if the thread has no simulation.
 pub fn driver_object() -> PDRIVER_OBJECT {
     match loaded_here() {
-        Some(machine) => machine.driver_object(),
+        Some(machine) => driver_object::address(&machine),
         None => outside("driver_object"),
     }
 }

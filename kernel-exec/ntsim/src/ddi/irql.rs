@@ -3,44 +3,14 @@
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{
-    engine::{entry::enter, machine::Machine},
+    engine::entry::enter,
+    subsystem::{irql, join},
     trace::Value,
-    types::{DISPATCH_LEVEL, HIGH_LEVEL, KIRQL},
-    verifier::{bugcheck::driver_verifier::irql as violated, irql::Ddi},
+    types::{DISPATCH_LEVEL, KIRQL},
+    verifier::irql::Ddi,
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
-const HIGH: u8 = HIGH_LEVEL as u8;
-
-impl Machine {
-    /// Raises IRQL and returns the IRQL before.
-    pub(crate) fn raise(&self, to: KIRQL) -> KIRQL {
-        let from = self.irql();
-        if to < from || to > HIGH {
-            self.bug_check(violated::raised_to_lower(from, to));
-        }
-        let cpu = self.cpu();
-        cpu.irql.set(to);
-        if from < DISPATCH && to >= DISPATCH {
-            cpu.dispatch_start.set(self.clock.now());
-        }
-        self.page_out();
-        from
-    }
-
-    /// Lowers IRQL. If it goes below DISPATCH_LEVEL, the DPCs that were held off run before this
-    /// returns.
-    pub(crate) fn lower(&self, to: KIRQL) {
-        let from = self.irql();
-        if to > from {
-            self.bug_check(violated::lowered_to_higher(from, to));
-        }
-        if to < DISPATCH && self.cpu().in_dpc.get() {
-            self.bug_check(violated::lowered_in_dpc(from, to));
-        }
-        self.set_irql(to);
-    }
-}
 
 /// Returns the current processor's IRQL. Any IRQL (`nf-wdm-kegetcurrentirql`).
 ///
@@ -60,7 +30,7 @@ pub unsafe extern "C" fn KeGetCurrentIrql() -> KIRQL {
 /// The same as for [`KeGetCurrentIrql`].
 pub unsafe extern "C" fn KfRaiseIrql(NewIrql: KIRQL) -> KIRQL {
     let machine = &*enter(Ddi::KfRaiseIrql);
-    let before = machine.raise(NewIrql);
+    let before = irql::raise(machine, NewIrql);
     machine
         .called(Ddi::KfRaiseIrql, |_| ([Value::Number(NewIrql.into())], Some(Value::Number(before.into()))));
     before
@@ -73,7 +43,7 @@ pub unsafe extern "C" fn KfRaiseIrql(NewIrql: KIRQL) -> KIRQL {
 /// The same as for [`KeGetCurrentIrql`].
 pub unsafe extern "C" fn KeRaiseIrqlToDpcLevel() -> KIRQL {
     let machine = &*enter(Ddi::KeRaiseIrqlToDpcLevel);
-    let before = machine.raise(DISPATCH);
+    let before = irql::raise(machine, DISPATCH);
     machine.called(Ddi::KeRaiseIrqlToDpcLevel, |_| ([], Some(Value::Number(before.into()))));
     before
 }
@@ -87,6 +57,6 @@ pub unsafe extern "C" fn KeRaiseIrqlToDpcLevel() -> KIRQL {
 pub unsafe extern "C" fn KeLowerIrql(NewIrql: KIRQL) {
     let machine = &*enter(Ddi::KeLowerIrql);
     machine.called(Ddi::KeLowerIrql, |_| ([Value::Number(NewIrql.into())], None));
-    machine.checked(machine.check_joined(Ddi::KeLowerIrql));
-    machine.lower(NewIrql);
+    machine.checked(join::check_none(machine, Ddi::KeLowerIrql));
+    irql::lower(machine, NewIrql);
 }

@@ -5,37 +5,23 @@
 
 extern crate alloc;
 
-use core::ptr::null_mut;
-
 use crate::{
     engine::{
         between::free_between_runs,
         entry::{enter, here},
         machine::Machine,
     },
+    subsystem::pool,
     trace::Value,
     types::{
-        _POOL_TYPE, PCPOOL_EXTENDED_PARAMETER, POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED,
-        POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_UNINITIALIZED,
-        POOL_FLAGS, POOL_TYPE, PVOID, SIZE_T, STATUS_INSUFFICIENT_RESOURCES, ULONG,
+        PCPOOL_EXTENDED_PARAMETER, POOL_FLAG_UNINITIALIZED, POOL_FLAGS, POOL_TYPE, PVOID, SIZE_T, ULONG,
     },
-    verifier::{
-        bugcheck::{exception::raised_by_call, pool::tag_of_zero},
-        irql::Ddi,
-    },
+    verifier::{bugcheck::pool::tag_of_zero, irql::Ddi},
 };
 
 /// Allocates for a DDI. A `tag` of 0 returns null, as in ExAllocatePool2.
 fn allocate(machine: &Machine, ddi: Ddi, flags: POOL_FLAGS, size: SIZE_T, tag: ULONG) -> PVOID {
-    let allocated = machine.pool_request(ddi, flags, size, tag).and_then(|request| match request {
-        Some(request) => machine.allocate(request),
-        None => Ok(null_mut()),
-    });
-    let memory = machine.checked(allocated);
-    if memory.is_null() && flags & POOL_FLAG_RAISE_ON_FAILURE != 0 {
-        let what = alloc::format!("{} for {size} bytes", ddi.name());
-        machine.bug_check(raised_by_call(STATUS_INSUFFICIENT_RESOURCES, &what));
-    }
+    let memory = machine.checked(pool::allocate_for_driver(machine, ddi, flags, size, tag));
     machine.called(ddi, |machine| {
         let arguments = [Value::Bits(flags), Value::Number(size), Value::Tag(tag)];
         (arguments, Some(Value::Pointer(machine.name(memory as usize))))
@@ -46,22 +32,6 @@ fn allocate(machine: &Machine, ddi: Ddi, flags: POOL_FLAGS, size: SIZE_T, tag: U
 fn refuse_parameters(machine: &Machine, ddi: Ddi, parameters: PCPOOL_EXTENDED_PARAMETER, count: ULONG) {
     if count != 0 || !parameters.is_null() {
         machine.fail("not supported", alloc::format!("{} with extended parameters", ddi.name()));
-    }
-}
-
-impl Machine {
-    /// Returns the flags of ExAllocatePool2 for a POOL_TYPE. A type that drivers do not have ends
-    /// the run.
-    pub(crate) fn pool_flags(&self, ddi: Ddi, kind: POOL_TYPE) -> POOL_FLAGS {
-        match kind {
-            _POOL_TYPE::NonPagedPool => POOL_FLAG_NON_PAGED_EXECUTE,
-            _POOL_TYPE::PagedPool => POOL_FLAG_PAGED,
-            _POOL_TYPE::NonPagedPoolCacheAligned => POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_CACHE_ALIGNED,
-            _POOL_TYPE::PagedPoolCacheAligned => POOL_FLAG_PAGED | POOL_FLAG_CACHE_ALIGNED,
-            _POOL_TYPE::NonPagedPoolNx => POOL_FLAG_NON_PAGED,
-            _POOL_TYPE::NonPagedPoolNxCacheAligned => POOL_FLAG_NON_PAGED | POOL_FLAG_CACHE_ALIGNED,
-            other => self.fail("not supported", alloc::format!("{} with pool type {other}", ddi.name())),
-        }
     }
 }
 
@@ -117,7 +87,7 @@ pub unsafe extern "C" fn ExAllocatePoolWithTag(
 ) -> PVOID {
     let ddi = Ddi::ExAllocatePoolWithTag;
     let machine = &*enter(ddi);
-    let flags = machine.pool_flags(ddi, PoolType) | POOL_FLAG_UNINITIALIZED;
+    let flags = pool::flags(machine, ddi, PoolType) | POOL_FLAG_UNINITIALIZED;
     if Tag == 0 {
         machine.bug_check(tag_of_zero(PoolType as u64, NumberOfBytes));
     }
@@ -131,7 +101,7 @@ fn free(ddi: Ddi, memory: PVOID, tag: ULONG, arguments: impl FnOnce(&Machine)) {
         Some(machine) => {
             let machine = &*machine.begin_call(ddi);
             arguments(machine);
-            machine.checked(machine.free(memory as usize, tag));
+            machine.checked(pool::free(machine, memory as usize, tag));
         }
         None => free_between_runs(ddi, memory as usize, tag),
     }

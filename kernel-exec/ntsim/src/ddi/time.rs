@@ -3,9 +3,9 @@
 //! learn.microsoft.com/windows-hardware/drivers/ddi/ntifs/nf-ntifs-kequeryperformancecounter).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-use super::anywhere;
 use crate::{
     engine::entry::enter,
+    subsystem::anywhere,
     trace::Value,
     types::{LARGE_INTEGER, PLARGE_INTEGER, PULONG64, ULONG64},
     verifier::irql::Ddi,

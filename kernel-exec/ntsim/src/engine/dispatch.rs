@@ -6,12 +6,12 @@ use alloc::vec::Vec;
 
 use super::machine::Machine;
 use crate::{
-    ddi::objects,
     kernel::{
         dpc::Entry,
         processor::{Activity, Processor},
         wait::{Kind, Wait},
     },
+    subsystem::{objects, pool},
     trace::event::What,
     types::STATUS_SUCCESS,
     verifier::{
@@ -62,7 +62,7 @@ impl Machine {
     pub(crate) fn drain(&self) {
         let (me, cpu) = (self.current.get(), self.cpu());
         let before = cpu.irql.replace(DISPATCH);
-        self.page_out();
+        pool::page_out(self);
         cpu.draining.set(true);
         cpu.drain_start.set(self.clock.now());
         let watchdog = self.config.get().dpc_watchdog;

@@ -3,8 +3,8 @@
 
 use super::machine::Machine;
 use crate::{
-    ddi::objects,
     kernel::{clock::MILLISECOND, dpc, processor::Processor, timer, wait::Kind},
+    subsystem::{dispatcher, objects},
     trace::event::What,
     types::{STATUS_SUCCESS, STATUS_TIMEOUT},
     verifier::{Checked, bugcheck::dpc_watchdog},
@@ -164,7 +164,7 @@ impl Machine {
             self.record(What::TimerExpired { object });
         }
         objects::expire_timer(self, entry.address, key)?;
-        self.signal(entry.address)?;
+        dispatcher::signal(self, entry.address)?;
         if entry.period != 0 {
             self.restart_timer(entry);
         }

@@ -12,9 +12,10 @@ use crate::{
         thread::ThreadName,
         wait::{self, Kind},
     },
+    subsystem::dispatcher,
     trace::event::What,
     verifier::{
-        Violation,
+        Checked, Violation,
         bugcheck::BugCheck,
         stop::{Stop, Wait},
     },
@@ -56,6 +57,14 @@ impl Machine {
     #[inline(never)]
     pub(crate) fn bug_check(&self, violation: Box<Violation>) -> ! {
         self.halt(self.bug_check_of(unbox(violation)))
+    }
+
+    /// Returns the value of a check, or stops the machine with its violation.
+    pub(crate) fn checked<T>(&self, outcome: Checked<T>) -> T {
+        match outcome {
+            Ok(value) => value,
+            Err(violation) => self.bug_check(violation),
+        }
     }
 
     /// The stop of a violation on the current processor.
@@ -107,7 +116,8 @@ impl Machine {
     }
 
     fn thread_wait(&self, wait: &wait::Wait) -> Wait {
-        let names: Vec<String> = wait.objects.iter().map(|object| self.describe_object(*object)).collect();
+        let names: Vec<String> =
+            wait.objects.iter().map(|object| dispatcher::describe(self, *object)).collect();
         let lock = match wait.kind {
             Kind::Any => names.join(" or "),
             Kind::All => names.join(" and "),

@@ -47,6 +47,7 @@ use super::{
 };
 use crate::{
     kernel::{processor::Activity, thread::NO_THREAD},
+    subsystem::pool,
     trace::event::What,
     verifier::{irql::Ddi, stop::Stop},
 };
@@ -235,7 +236,7 @@ impl Machine {
     pub(crate) fn switch_to(&self, target: usize) {
         self.next.set(target);
         self.suspend();
-        self.page_out();
+        pool::page_out(self);
         if self.tracing.get() {
             self.record(What::Switch { to: self.current.get() });
         }

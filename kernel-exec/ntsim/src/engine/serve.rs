@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     kernel::{processor::Activity, thread::State},
+    subsystem::{dispatcher, thread},
     trace::event::What,
     verifier::stop::Stop,
 };
@@ -32,7 +33,7 @@ impl Machine {
         self.take_interrupts();
         let program = match job {
             Job::Idle => return self.idle_drain(),
-            Job::Thread(thread) => self.run_thread(thread),
+            Job::Thread(thread) => thread::run(self, thread),
             Job::Program(program) => program,
         };
         self.programs.set(self.programs.get() | 1 << me);
@@ -67,7 +68,7 @@ impl Machine {
         kernel.threads.update(context, |thread| thread.state = State::Ended);
         let address = kernel.threads.identity(context);
         drop(kernel);
-        self.checked(self.signal(address));
+        self.checked(dispatcher::signal(self, address));
     }
 
     /// Runs the DPCs in the queue of a processor that has no other work.

@@ -14,6 +14,7 @@ use crate::{
         thread::{IDLE, NO_THREAD, SYSTEM, State, Thread, ThreadName},
         wait::Wait,
     },
+    subsystem::dispatcher,
     trace::event::What,
     verifier::{
         bugcheck::{held_mutex, irql_unexpected},
@@ -187,7 +188,7 @@ impl Machine {
             thread.references -= 1;
         });
         let address = self.thread_address(thread);
-        self.checked(self.signal(address));
+        self.checked(dispatcher::signal(self, address));
         self.vacate(self.current.get());
         self.ended.set(true);
         self.stay()

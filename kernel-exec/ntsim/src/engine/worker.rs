@@ -6,12 +6,12 @@ use alloc::vec::Vec;
 
 use super::machine::Machine;
 use crate::{
-    ddi::work_item,
     kernel::{
         thread::{Thread, ThreadName},
         wait::{Kind, Wait},
         work::Item,
     },
+    subsystem::{device, work_item},
     trace::event::What,
     types::STATUS_SUCCESS,
     verifier::bugcheck::{held_mutex, worker},
@@ -71,7 +71,7 @@ impl Machine {
             self.bug_check(held_mutex::work_item_returned(owner, worker, held.address, name));
         }
         if let Some(object) = item.call.object() {
-            self.checked(self.dereference_io_object(object));
+            self.checked(device::dereference(self, object));
         }
         self.point_after();
     }

@@ -30,6 +30,7 @@ use crate::{
     engine::machine::{Machine, active},
     other_pools::{Owner, owner},
     protection::Page,
+    subsystem::pool,
 };
 
 /// The signals of faults, and the one of `abort`.
@@ -387,7 +388,7 @@ extern "C" fn landing(record: *const Record) -> ! {
         Reason::Fault(signal) => {
             machine.host_fault(Fault { cause: cause(signal, record), code: record.code, backtrace })
         }
-        Reason::Page { address, write } => machine.page_fault(address, write, backtrace),
+        Reason::Page { address, write } => pool::page_fault(machine, address, write, backtrace),
         Reason::Guard => machine.guard_touched(backtrace),
         Reason::Hang(kind) => machine.hang(kind, &backtrace),
         Reason::Check => machine.check_failed(),

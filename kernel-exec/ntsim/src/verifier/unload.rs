@@ -14,13 +14,14 @@ use crate::{
     engine::machine::Machine,
     kernel::{thread::ThreadName, work::Item},
     protection::Page,
+    subsystem::{self, etw},
 };
 
 impl Machine {
     /// The checks of an unload.
     pub(crate) fn check_unload(&self) -> Checked<()> {
         self.check_pending(false)?;
-        self.check_providers()?;
+        etw::check_all_unregistered(self)?;
         self.check_pool()
     }
 
@@ -73,9 +74,9 @@ impl Machine {
             if block.own_pages && block.live {
                 self.arena.protect(block, Page::Open);
             }
-            self.check_guards(block)?;
+            subsystem::pool::check_guards(self, block)?;
             if !block.live {
-                self.check_freed(block)?;
+                subsystem::pool::check_freed(self, block)?;
             }
         }
         let mut leaked = kernel.pool.blocks().iter().filter(|block| block.live);
