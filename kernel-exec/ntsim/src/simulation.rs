@@ -266,9 +266,9 @@ impl Simulation {
         let machine = self.machine();
         let so_far = machine.so_far();
         if !unloaded {
-            machine.decisions.borrow_mut().end_run(so_far.hash);
+            machine.scheduling.decisions.borrow_mut().end_run(so_far.hash);
         }
-        let fits = machine.schedule.borrow_mut().end(unloaded, so_far);
+        let fits = machine.scheduling.schedule.borrow_mut().end(unloaded, so_far);
         fits.map_err(|message| {
             let stop = Stop::Failure { oracle: "replay", message };
             machine.put_stop(stop.clone());
@@ -333,26 +333,26 @@ impl Simulation {
 
     /// The decisions so far, from which [`Schedule::replay`] makes the same run.
     pub fn recording(&self) -> Recording {
-        self.machine().decisions.borrow().clone()
+        self.machine().scheduling.decisions.borrow().clone()
     }
 
     /// The order of the events and decisions so far; empty without [`Config::trace`]. Another build
     /// that follows it makes the same run, though its preemption points may differ.
     pub fn order(&self) -> Order {
-        Order::new(self.trace().events(), &self.machine().ordered.borrow())
+        Order::new(self.trace().events(), &self.machine().scheduling.ordered.borrow())
     }
 
     /// The result of following an order ([`Schedule::follow`]), if this simulation did. It is the
     /// number of events that came in that order, and the bytes of a schedule ([`Schedule::bytes`])
     /// that makes the same run.
     pub fn followed(&self) -> Option<(usize, Vec<u8>)> {
-        let schedule = self.machine().schedule.borrow();
+        let schedule = self.machine().scheduling.schedule.borrow();
         schedule.follower().map(|follower| follower.outcome(self.trace().events()))
     }
 
     /// Takes the schedule, and leaves round robin in its place.
     pub(crate) fn take_schedule(&mut self) -> Schedule {
-        self.machine().schedule.replace(Schedule::round_robin())
+        self.machine().scheduling.schedule.replace(Schedule::round_robin())
     }
 
     /// The counters.

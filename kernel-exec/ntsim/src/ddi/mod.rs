@@ -5,8 +5,8 @@
 //! and is traced. A call while no simulation runs on the thread aborts the process with the call's
 //! name.
 //!
-//! A function here checks pointers and IRQL, calls one function of a subsystem, and maps the answer.
-//! Its body has at most 20 lines.
+//! A function here checks pointers and IRQL, calls one function of a subsystem, and maps the
+//! answer. Its body has at most 20 lines.
 #![deny(clippy::too_many_lines)]
 
 pub(crate) mod cancel;

@@ -37,8 +37,9 @@ use std::{
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
+    control::Suspend,
     job::Program,
-    machine::{Machine, Suspend, activate, active},
+    machine::{Machine, activate, active},
     run::{Ended, Threads, Until},
 };
 use crate::{limits::PROCESSORS, verifier::stop::Stop};
@@ -127,7 +128,7 @@ fn take<'a>(free: &Free) -> Option<&'a Machine> {
     free.take();
     // SAFETY: the machine lives as long as the run, and this thread holds the baton.
     let machine = unsafe { free.machine.as_ref() };
-    machine.yielder.set(YIELDER.get());
+    machine.control.yielder.set(YIELDER.get());
     SPUN.set(0);
     if machine.stop.borrow().is_some() {
         machine.stay();
@@ -139,7 +140,7 @@ fn take<'a>(free: &Free) -> Option<&'a Machine> {
 #[cold]
 pub(crate) fn return_baton(machine: &Machine) {
     if let Some(free) = free() {
-        YIELDER.set(machine.yielder.get());
+        YIELDER.set(machine.control.yielder.get());
         free.give_back();
     }
 }
@@ -228,7 +229,7 @@ impl Free {
         if spins {
             // A spinning processor waits for time to pass.
             machine.clock.skip(machine.clock.tick() / 64);
-            machine.jumps.set(machine.jumps.get() + 1);
+            machine.clock.count_jump();
         }
         machine.point();
         machine.take_interrupts();
@@ -363,10 +364,10 @@ impl Machine {
     /// In a free run, waits until this processor's wait for a spin lock is over.
     pub(crate) fn wait_freely(&self) {
         let Some(free) = free() else { return };
-        let (me, yielder) = (self.current.get(), self.yielder.get());
+        let (me, yielder) = (self.current.get(), self.control.yielder.get());
         while self.runnable.get() >> me & 1 == 0 {
             free.rest(self, me);
-            self.yielder.set(yielder);
+            self.control.yielder.set(yielder);
             if self.stop.borrow().is_some() || free.lock().over {
                 self.stay();
             }
@@ -419,7 +420,7 @@ pub(crate) fn run(
     };
     kernel.is_free.set(true);
     kernel.now.reset(None);
-    kernel.inside.set(true);
+    kernel.control.inside.set(true);
     let left = Left(Cell::new(count));
     std::thread::scope(|scope| {
         let be = |processor: usize| {
@@ -436,7 +437,7 @@ pub(crate) fn run(
         }
     });
     kernel.is_free.set(false);
-    kernel.inside.set(false);
+    kernel.control.inside.set(false);
     kernel.clock.settle();
     let panic = free.panic.into_inner();
     *threads = free.threads.into_inner();

@@ -5,7 +5,7 @@ extern crate alloc;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 
-use super::machine::{Machine, NOBODY};
+use super::{control::NO_PROCESSOR, machine::Machine};
 use crate::{
     kernel::{
         processor::Activity,
@@ -47,7 +47,7 @@ impl Machine {
     /// Leaves the coroutine for ever.
     pub(crate) fn stay(&self) -> ! {
         loop {
-            self.next.set(NOBODY);
+            self.control.next.set(NO_PROCESSOR);
             self.suspend();
         }
     }

@@ -8,8 +8,9 @@ use core::ptr::{NonNull, null};
 use corosensei::{Coroutine, stack::DefaultStack};
 
 use super::{
+    control::{NO_PROCESSOR, Suspend},
     job::{Job, Program},
-    machine::{Machine, NOBODY, Suspend, activate},
+    machine::{Machine, activate},
 };
 use crate::{
     fault::stack::{self, Bounds},
@@ -108,7 +109,7 @@ impl Threads {
         activate(Some(machine));
         let mut running = Running { threads: self, finished: false };
         let outcome = running.threads.drive(kernel, machine, &mut left, until);
-        kernel.inside.set(false);
+        kernel.control.inside.set(false);
         kernel.clock.settle();
         running.finished = outcome.is_ok() && until == Until::Quiet;
         running.threads.waiting = !kernel.kernel.borrow().waits.all().is_empty();
@@ -126,7 +127,7 @@ impl Threads {
         if self.slots.len() < kernel.count() {
             self.slots.resize_with(kernel.count(), Slot::default);
         }
-        kernel.quiet_since.set(None);
+        kernel.clock.quiet_since.set(None);
         for (processor, program) in programs {
             // The program of an earlier run has ended.
             kernel.begin_program(processor);
@@ -138,7 +139,7 @@ impl Threads {
             cpu.context.set(processor);
             kernel.runnable.set(kernel.runnable.get() | 1 << processor);
         }
-        kernel.unloading.set(until == Until::Returned);
+        kernel.control.unloading.set(until == Until::Returned);
     }
 
     /// Sets the size of all stacks from now on.
@@ -184,14 +185,14 @@ impl Threads {
             if kernel.current.replace(processor) != processor {
                 kernel.counts.switches.add();
             }
-            kernel.inside.set(true);
+            kernel.control.inside.set(true);
             let ended = self.resume(processor, machine);
-            kernel.inside.set(false);
+            kernel.control.inside.set(false);
             if let Some(stop) = kernel.stop.borrow().clone() {
                 return Err(stop);
             }
             target = match ended {
-                Ended::Not => Some(kernel.next.get()).filter(|next| *next != NOBODY),
+                Ended::Not => Some(kernel.control.next.get()).filter(|next| *next != NO_PROCESSOR),
                 Ended::Served { was_program } => {
                     *left -= usize::from(was_program);
                     if was_program && *left == 0 && until == Until::Returned {
@@ -238,7 +239,7 @@ impl Threads {
         let slot = self.slots.get_mut(context)?;
         if !slot.busy {
             slot.busy = true;
-            kernel.job.set(match slot.program.take() {
+            kernel.control.job.set(match slot.program.take() {
                 Some(program) => Job::Program(program),
                 None if context >= SYSTEM => Job::Thread(context),
                 None => Job::Idle,
@@ -253,7 +254,7 @@ impl Threads {
                 unsafe { machine.as_ref() }.serve(yielder)
             })
         });
-        kernel.yielder.set(slot.yielder);
+        kernel.control.yielder.set(slot.yielder);
         kernel.bounds.set(slot.bounds);
         Some((context, thread))
     }
@@ -268,13 +269,13 @@ impl Threads {
         thread: Thread,
     ) -> Ended {
         let Some(slot) = self.slots.get_mut(context) else { return Ended::Not };
-        slot.yielder = kernel.yielder.get();
+        slot.yielder = kernel.control.yielder.get();
         slot.thread = Some(thread);
-        if kernel.served.replace(false) {
+        if kernel.control.served.replace(false) {
             slot.busy = false;
             return Ended::Served { was_program: kernel.retire(processor, context) };
         }
-        if kernel.ended.replace(false) {
+        if kernel.control.ended.replace(false) {
             if let Some(mut thread) = slot.thread.take() {
                 if !thread.done() {
                     // SAFETY: the thread has ended, so no frame on this stack is entered again

@@ -1,11 +1,6 @@
 //! Serves jobs on coroutines, and moves the clock while no processor can run.
 
-use super::{
-    choice::PointKind,
-    job::Job,
-    machine::{Machine, Suspend},
-    run_state::RunState,
-};
+use super::{choice::PointKind, control::Suspend, job::Job, machine::Machine, run_state::RunState};
 use crate::{
     kernel::{processor::Activity, thread::State},
     subsystem::{dispatcher, thread},
@@ -16,12 +11,12 @@ use crate::{
 impl Machine {
     /// The body of every coroutine. It executes one job after the other.
     pub(super) fn serve(&self, yielder: &Suspend) {
-        self.yielder.set(core::ptr::from_ref(yielder));
+        self.control.yielder.set(core::ptr::from_ref(yielder));
         loop {
-            let job = self.job.take();
+            let job = self.control.job.take();
             self.now.set(RunState::default());
             self.execute(job);
-            self.served.set(true);
+            self.control.served.set(true);
             self.suspend();
         }
     }
@@ -46,7 +41,7 @@ impl Machine {
         }
         self.check_thread_end(me, "program");
         self.end_program(me);
-        if !self.unloading.get() {
+        if !self.control.unloading.get() {
             self.idle_drain();
         }
     }
@@ -143,16 +138,16 @@ impl Machine {
         drop(kernel);
         let Some(tick) = next.filter(|_| !enough) else { return Ok(false) };
         if self.programs.get() == 0 {
-            let since = self.quiet_since.get().unwrap_or_else(|| self.clock.now());
-            self.quiet_since.set(Some(since));
+            let since = self.clock.quiet_since.get().unwrap_or_else(|| self.clock.now());
+            self.clock.quiet_since.set(Some(since));
             if tick > since.saturating_add(self.config.get().linger) {
                 return Ok(false);
             }
         }
         let by = tick.saturating_sub(self.clock.now());
         self.clock.skip(by);
-        self.jumps.set(self.jumps.get() + 1);
-        if self.jumps.get().saturating_add(self.clock.steps()) > self.config.get().step_limit {
+        self.clock.count_jump();
+        if self.clock.jumps().saturating_add(self.clock.steps()) > self.config.get().step_limit {
             return Err(self.step_limit());
         }
         if self.tracing.get() {

@@ -4,10 +4,7 @@
 //! threads could run, the schedule chooses among them. The choices are the ready threads, in the
 //! order of their waiting time, and then the running one.
 
-use super::{
-    choice::PointKind,
-    machine::{Machine, NOBODY},
-};
+use super::{choice::PointKind, control::NO_PROCESSOR, machine::Machine};
 use crate::{
     kernel::{
         processor::{Activity, Processor},
@@ -134,8 +131,11 @@ impl Machine {
         }
         self.cpu().irql.set(PASSIVE);
         self.vacate(me);
-        let target =
-            if self.is_free() || self.runnable.get() == 0 { NOBODY } else { self.decide(PointKind::Switch) };
+        let target = if self.is_free() || self.runnable.get() == 0 {
+            NO_PROCESSOR
+        } else {
+            self.decide(PointKind::Switch)
+        };
         self.switch_to(target);
         self.regrant();
         self.kernel.borrow().threads.get(thread).status
@@ -190,7 +190,7 @@ impl Machine {
         let address = self.thread_address(thread);
         self.checked(dispatcher::signal(self, address));
         self.vacate(self.current.get());
-        self.ended.set(true);
+        self.control.ended.set(true);
         self.stay()
     }
 }

@@ -212,7 +212,7 @@ impl Machine {
 
     /// Whether an address is in the stack of the coroutine that runs.
     pub(super) fn is_on_stack(&self, address: usize) -> bool {
-        self.inside.get() && !self.is_free() && self.bounds.get().holds(address)
+        self.control.inside.get() && !self.is_free() && self.bounds.get().holds(address)
     }
 
     /// Whether the run can end at this instruction, because the driver's code runs and no part of
@@ -221,8 +221,8 @@ impl Machine {
         self.now.get().driver
             && self.kernel.try_borrow_mut().is_ok()
             && self.recorder.try_borrow_mut().is_ok()
-            && self.decisions.try_borrow_mut().is_ok()
-            && self.schedule.try_borrow_mut().is_ok()
+            && self.scheduling.decisions.try_borrow_mut().is_ok()
+            && self.scheduling.schedule.try_borrow_mut().is_ok()
             && self.stop.try_borrow_mut().is_ok()
     }
 

@@ -111,7 +111,7 @@ impl Machine {
     /// The machine's progress. Called in a handler, so the counters may be in the middle of a
     /// change.
     fn progress(&self) -> Progress {
-        Progress { epoch: self.epoch.get(), steps: self.clock.progress(), jumps: self.jumps.get() }
+        Progress { epoch: self.epoch.get(), steps: self.clock.progress(), jumps: self.clock.jumps() }
     }
 
     /// Whether other code of the driver is in the middle of something. It may then hold the lock

@@ -103,8 +103,8 @@ pub(crate) fn delete(machine: &Machine, list: PLOOKASIDE_LIST_EX) -> Checked<()>
     Ok(())
 }
 
-/// Returns the size of a new list's entries. Ends the run unless the list is `plain`, with pool that
-/// drivers have, and with a size and a tag.
+/// Returns the size of a new list's entries. Ends the run unless the list is `plain`, with pool
+/// that drivers have, and with a size and a tag.
 pub(crate) fn check_arguments(
     machine: &Machine,
     plain: bool,

@@ -35,7 +35,7 @@ pub(crate) fn fast_fail(code: u64) -> Box<Violation> {
     violation(KERNEL_SECURITY_CHECK_FAILURE, [code, 0, 0, 0], rule)
 }
 
-/// The driver used memory as an object of this kind, such as `a mutex`, that it has not initialised.
+/// The driver used memory as an object, such as `a mutex`, that it has not initialised.
 pub(crate) fn not_initialised(name: impl Display, what: &str) -> Box<Violation> {
     corrupt_list(format!(
         "{name} is used as {what}, but was not initialised as one, or was moved or overwritten since"

@@ -13,7 +13,7 @@ const REFERENCES: u64 = 0x3F;
 const NOT_REGISTERED: u64 = 0xDC;
 const STILL_REGISTERED: u64 = 0xDD;
 
-/// The change of an object's count of references, whose third parameter is the new count.
+/// The change of an object's count of references. The third parameter is the count after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     Reference,
