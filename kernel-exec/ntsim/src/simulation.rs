@@ -16,7 +16,7 @@ use crate::{
         machine::{Machine, load, loaded},
         order::Order,
         recording::Recording,
-        run::{Threads, Until},
+        run::{Coroutines, Until},
         schedule::Schedule,
     },
     fault::host,
@@ -42,7 +42,7 @@ const STACKS: RangeInclusive<usize> = 4 << 10..=16 << 20;
 /// ```
 pub struct Simulation {
     machine: NonNull<Machine>,
-    threads: Threads,
+    threads: Coroutines,
     state: State,
 }
 
@@ -72,7 +72,7 @@ impl Simulation {
         check(config);
         let machine = NonNull::from(Box::leak(Box::new(Machine::new(config, schedule))));
         load(Some(machine));
-        Self { machine, threads: Threads::default(), state: State::Ready }
+        Self { machine, threads: Coroutines::default(), state: State::Ready }
     }
 
     /// Begins anew, as [`Simulation::new`] does. It keeps the memory unless `config.pool_size`

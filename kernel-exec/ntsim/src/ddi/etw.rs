@@ -100,7 +100,7 @@ pub unsafe extern "C" fn EtwEventEnabled(
 ) -> BOOLEAN {
     let ddi = Ddi::EtwEventEnabled;
     let machine = &*enter(ddi);
-    let event = machine.checked(etw::given_event(machine, EventDescriptor));
+    let event = machine.checked(etw::read_event(machine, EventDescriptor));
     let enabled = machine.checked(etw::is_enabled(machine, RegHandle, ddi, event.Level, event.Keyword));
     machine.called(ddi, |machine| {
         let arguments = [RegHandle as usize, EventDescriptor as usize].map(|value| machine.pointer(value));

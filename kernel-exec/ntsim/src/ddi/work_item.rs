@@ -12,7 +12,7 @@ use core::ffi::c_void;
 
 use crate::{
     engine::entry::{enter, enter_run},
-    kernel::work::Call,
+    kernel::work::WorkCall,
     subsystem::{objects, work_item},
     trace::Value,
     types::{
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn IoQueueWorkItem(
     let Some(machine) = enter_run(ddi) else { return };
     let routine = WorkerRoutine.map_or(0, |routine| (routine as *mut c_void).expose_provenance());
     let context = objects::address(Context);
-    let call = |object| Call::Io { routine, object, context };
+    let call = |object| WorkCall::Io { routine, object, context };
     machine.checked(work_item::queue_io(&machine, ddi, IoWorkItem, QueueType, call));
 }
 
@@ -133,7 +133,7 @@ pub unsafe extern "C" fn IoQueueWorkItemEx(
     let Some(machine) = enter_run(ddi) else { return };
     let routine = WorkerRoutine.map_or(0, |routine| (routine as *mut c_void).expose_provenance());
     let context = objects::address(Context);
-    let call = |object| Call::IoEx { routine, object, context };
+    let call = |object| WorkCall::IoEx { routine, object, context };
     machine.checked(work_item::queue_io(&machine, ddi, IoWorkItem, QueueType, call));
 }
 

@@ -16,7 +16,7 @@ use super::{
     machine::{Machine, loaded},
 };
 use crate::{
-    fault::frames::{MOST, lines_of},
+    fault::frames::{MAX_FRAMES, lines_of},
     subsystem::pool,
     verifier::{irql::Ddi, stop::Stop},
 };
@@ -64,9 +64,9 @@ fn callers() -> Vec<String> {
     let mut lines = Vec::new();
     backtrace::trace(|frame| {
         lines_of(frame.ip().addr(), &mut lines);
-        lines.len() < MOST
+        lines.len() < MAX_FRAMES
     });
-    lines.truncate(MOST);
+    lines.truncate(MAX_FRAMES);
     lines
 }
 

@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 use super::machine::Machine;
 use crate::{
     kernel::{
-        dpc::Entry,
+        dpc::QueuedDpc,
         processor::{Activity, Processor},
-        wait::{Kind, Wait},
+        wait::{Wait, WaitKind},
     },
     subsystem::{objects, pool},
     trace::event::What,
@@ -28,7 +28,7 @@ const DISPATCH: u8 = 2;
 impl Machine {
     /// Puts a DPC into a processor's queue, after which an idle processor can run. Returns the
     /// queue's new length.
-    pub(crate) fn enqueue(&self, processor: usize, entry: Entry, at_head: bool) -> usize {
+    pub(crate) fn enqueue(&self, processor: usize, entry: QueuedDpc, at_head: bool) -> usize {
         let depth = self.kernel.borrow_mut().dpcs.push(processor, entry, at_head);
         let cpu = self.processor(processor);
         if depth == 1 {
@@ -82,7 +82,7 @@ impl Machine {
     }
 
     /// Runs one DPC that has left its queue.
-    fn run_dpc(&self, entry: Entry) {
+    fn run_dpc(&self, entry: QueuedDpc) {
         let call = match objects::take_dpc(self, entry) {
             Ok(call) => call,
             Err(violation) => self.bug_check(violation),
@@ -139,7 +139,7 @@ impl Machine {
         }
         while self.is_pending(last) {
             self.flushers.set(self.flushers.get() + 1);
-            let (thread, kind) = (self.thread(), Kind::Kernel(FLUSH));
+            let (thread, kind) = (self.thread(), WaitKind::Kernel(FLUSH));
             let wait = Wait { thread, kind, objects: Vec::new(), timeout: None };
             self.block(wait, Some(Ddi::KeFlushQueuedDpcs));
             self.flushers.set(self.flushers.get() - 1);

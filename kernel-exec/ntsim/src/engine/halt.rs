@@ -10,7 +10,7 @@ use crate::{
     kernel::{
         processor::Activity,
         thread::ThreadName,
-        wait::{self, Kind},
+        wait::{self, WaitKind},
     },
     subsystem::dispatcher,
     trace::event::What,
@@ -119,10 +119,10 @@ impl Machine {
         let names: Vec<String> =
             wait.objects.iter().map(|object| dispatcher::describe(self, *object)).collect();
         let lock = match wait.kind {
-            Kind::Any => names.join(" or "),
-            Kind::All => names.join(" and "),
-            Kind::Delay => String::from("the end of a delay"),
-            Kind::Kernel(reason) => String::from(reason),
+            WaitKind::Any => names.join(" or "),
+            WaitKind::All => names.join(" and "),
+            WaitKind::Delay => String::from("the end of a delay"),
+            WaitKind::Kernel(reason) => String::from(reason),
         };
         let kernel = self.kernel.borrow();
         let holder = wait.objects.iter().find_map(|object| kernel.mutexes.holder(*object));

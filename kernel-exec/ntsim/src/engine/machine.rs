@@ -21,12 +21,12 @@ use crate::{
     counters::{Counters, Counts},
     fault::{
         stack::{Bounds, limit},
-        state::{Aside, Watch},
+        state::{ExitStack, HangWatch},
     },
     image_state::ImageState,
     kernel::{Kernel, clock::Clock, processor::Processor},
     limits::PROCESSORS,
-    low_resources::low::Low,
+    low_resources::allocation_faults::AllocationFaults,
     statics::copies::Copies,
     trace::recorder::Recorder,
     verifier::stop::Stop,
@@ -64,14 +64,14 @@ pub(crate) struct Machine {
     pub(crate) unreported: Cell<bool>,
     pub(crate) image: ImageState,
     pub(crate) statics: Copies,
-    pub(crate) low: Low,
+    pub(crate) allocation_faults: AllocationFaults,
     /// What the current coroutine executes.
     pub(crate) now: Current,
     /// The bounds of the current coroutine's stack.
     pub(crate) bounds: Cell<Bounds>,
     /// The stack on which a coroutine continues that is abandoned in the middle of its work.
-    pub(crate) aside: Aside,
-    pub(crate) watch: Watch,
+    pub(crate) exit_stack: ExitStack,
+    pub(crate) watch: HangWatch,
     /// Stands in for a processor with a number out of range, which never occurs.
     spare: Processor,
 }
@@ -137,11 +137,11 @@ impl Machine {
             unreported: Cell::new(false),
             image: ImageState::default(),
             statics: Copies::new(),
-            low: Low::default(),
+            allocation_faults: AllocationFaults::default(),
             now: Current::default(),
             bounds: Cell::default(),
-            aside: Aside::default(),
-            watch: Watch::default(),
+            exit_stack: ExitStack::default(),
+            watch: HangWatch::default(),
             spare: Processor::new(),
         };
         machine.reset(config, schedule);
@@ -174,7 +174,7 @@ impl Machine {
         self.unreported.set(false);
         self.image.reset();
         self.statics.reset();
-        self.low.reset(config.low_resources);
+        self.allocation_faults.reset(config.low_resources);
         self.now.reset(Some(limit(config.stack)));
         self.watch.set(config.hang);
         self.epoch.set(EPOCHS.fetch_add(1, Ordering::Relaxed));

@@ -62,14 +62,14 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn point(&self) {
         if !self.clock.step() {
-            self.look();
+            self.run_engine();
         }
     }
 
     /// Examines the machine at a point at which the countdown is 0.
     #[cold]
     #[inline(never)]
-    fn look(&self) {
+    fn run_engine(&self) {
         self.clock.settle();
         let ask = self.clock.step_slowly();
         if std::thread::panicking() {
@@ -96,7 +96,7 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn point_after(&self) {
         if !self.clock.step_after() {
-            self.look_uncounted(PointKind::After);
+            self.run_engine_uncounted(PointKind::After);
         }
     }
 
@@ -104,14 +104,14 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn point_of_return(&self) {
         if !self.clock.step_return() {
-            self.look_uncounted(PointKind::Return);
+            self.run_engine_uncounted(PointKind::Return);
         }
     }
 
     /// Examines the machine at a point that counts no step, when the countdown is 0.
     #[cold]
     #[inline(never)]
-    fn look_uncounted(&self, kind: PointKind) {
+    fn run_engine_uncounted(&self, kind: PointKind) {
         if std::thread::panicking() || self.is_free() {
             return;
         }

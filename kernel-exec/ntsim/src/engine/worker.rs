@@ -8,8 +8,8 @@ use super::machine::Machine;
 use crate::{
     kernel::{
         thread::{Thread, ThreadName},
-        wait::{Kind, Wait},
-        work::Item,
+        wait::{Wait, WaitKind},
+        work::WorkItem,
     },
     subsystem::{device, work_item},
     trace::event::What,
@@ -19,7 +19,7 @@ use crate::{
 
 impl Machine {
     /// Queues a work item, and wakes or creates a worker for it unless all are busy.
-    pub(crate) fn queue_work(&self, queue: usize, item: Item) {
+    pub(crate) fn queue_work(&self, queue: usize, item: WorkItem) {
         let mut kernel = self.kernel.borrow_mut();
         kernel.work.push(queue, item);
         let idle = kernel.work.wake(queue);
@@ -41,7 +41,7 @@ impl Machine {
             match item {
                 Some(item) => self.run_item(thread, item),
                 None => {
-                    let kind = Kind::Kernel("work");
+                    let kind = WaitKind::Kernel("work");
                     self.block(Wait { thread, kind, objects: Vec::new(), timeout: None }, None);
                 }
             }
@@ -49,7 +49,7 @@ impl Machine {
     }
 
     /// Runs the routine of a work item that has left its queue.
-    fn run_item(&self, thread: usize, item: Item) {
+    fn run_item(&self, thread: usize, item: WorkItem) {
         let routine = item.call.routine();
         let names = self.tracing.get().then(|| (self.name(item.address), self.name(routine)));
         if let Some((item, routine)) = names {

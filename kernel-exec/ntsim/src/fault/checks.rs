@@ -6,8 +6,8 @@
 //! run here, as the fault would.
 //!
 //! The thread cannot leave its coroutine inside of the hook, because std holds a lock while the
-//! hook runs. So `Noted` keeps the finding, and the hook returns. The handler of the signal that
-//! `abort` sends then makes the thread leave its coroutine, as after a fault. POSIX allows a
+//! hook runs. So `FailedCheck` keeps the finding, and the hook returns. The handler of the signal
+//! that `abort` sends then makes the thread leave its coroutine, as after a fault. POSIX allows a
 //! handler of that signal not to return.
 
 extern crate alloc;
@@ -26,8 +26,8 @@ use std::{
 
 use super::{
     cause::Access,
-    frames::{MOST, is_own, lines_of},
-    state::Found,
+    frames::{MAX_FRAMES, is_own, lines_of},
+    state::CheckFailure,
 };
 use crate::{
     engine::machine::{Machine, active},
@@ -127,26 +127,26 @@ impl Machine {
             if code == 0 && !backtrace.is_empty() {
                 code = frame.ip().addr() as u64;
             }
-            backtrace.len() < MOST
+            backtrace.len() < MAX_FRAMES
         });
         let place = panic.location().filter(|place| !is_own(Path::new(place.file())));
         let place = place.map(ToString::to_string).or_else(|| backtrace.first().cloned());
         let place = place.unwrap_or_default();
-        let found = Found { message: String::from(message), place, code, backtrace };
-        self.aside.noted().0.replace(Some(found));
+        let found = CheckFailure { message: String::from(message), place, code, backtrace };
+        self.exit_stack.failed_check().0.replace(Some(found));
         true
     }
 
     /// Ends the run with the finding of a check.
     pub(super) fn check_failed(&self) -> ! {
-        let found = self.aside.noted().0.take();
+        let found = self.exit_stack.failed_check().0.take();
         // The handler of the signal has seen that there is a finding.
         let Some(found) = found else { std::process::abort() };
         let violation = self.violation_of(&found);
         self.bug_check_with(violation, found.backtrace)
     }
 
-    fn violation_of(&self, Found { message, place, code, .. }: &Found) -> Box<Violation> {
+    fn violation_of(&self, CheckFailure { message, place, code, .. }: &CheckFailure) -> Box<Violation> {
         if message == NULL {
             let mut violation = self.bad_access(0, Access::Unknown, false, *code);
             violation.rule.push_str(&alloc::format!(

@@ -8,16 +8,16 @@ extern crate alloc;
 
 use alloc::{string::String, vec::Vec};
 
-use super::cause::Kind;
+use super::cause::HangKind;
 use crate::{engine::machine::Machine, verifier::stop::Stop};
 
 impl Machine {
     /// Ends a run that does not reach a preemption point.
     #[cold]
-    pub(crate) fn hang(&self, kind: Kind, backtrace: &[String]) -> ! {
+    pub(crate) fn hang(&self, kind: HangKind, backtrace: &[String]) -> ! {
         let (me, limit) = (self.current.get(), self.config.get().hang);
         let (oracle, what) = match kind {
-            Kind::Spins => (
+            HangKind::Spins => (
                 "hang",
                 alloc::format!(
                     "processor {me} has spent {limit:?} of processor time (Config::hang) without a preemption \
@@ -25,7 +25,7 @@ impl Machine {
                      does, and this is no schedule's finding"
                 ),
             ),
-            Kind::Waits => (
+            HangKind::Waits => (
                 "host lock",
                 alloc::format!(
                     "processor {me} waits in the host, outside of the simulated kernel, for longer than {limit:?} \

@@ -11,13 +11,13 @@ use core::{
 
 use corosensei::stack::{DefaultStack, Stack as _};
 
-use super::cause::Kind;
+use super::cause::HangKind;
 
 /// The size in bytes of the stack that is set aside, on which function names are looked up.
-const ASIDE: usize = 512 << 10;
+const EXIT_STACK_SIZE: usize = 512 << 10;
 
 /// The registers in the order of the host's `gregset_t`.
-pub(super) type Copies = [i64; 23];
+pub(super) type RegisterCopies = [i64; 23];
 
 /// The reason why a thread leaves its coroutine.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,7 @@ pub(super) enum Reason {
     /// The stack is full.
     Guard,
     /// The run does not reach a preemption point.
-    Hang(Kind),
+    Hang(HangKind),
     /// One of Rust's checks has found something, and the thread calls `abort`.
     Check,
 }
@@ -38,7 +38,7 @@ pub(super) enum Reason {
 #[repr(C)]
 pub(super) struct Record {
     /// The registers that the unwinder starts with.
-    pub(super) registers: Copies,
+    pub(super) registers: RegisterCopies,
     /// The address of the instruction.
     pub(super) code: u64,
     pub(super) reason: Reason,
@@ -46,7 +46,7 @@ pub(super) struct Record {
 
 /// What a check has found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct CheckFailure {
     pub(super) message: String,
     /// The place in the source, with file and line.
     pub(super) place: String,
@@ -57,9 +57,9 @@ pub(super) struct Found {
 
 /// What a check has found on a coroutine that is about to call `abort`.
 #[derive(Debug, Default)]
-pub(super) struct Noted(pub(super) RefCell<Option<Found>>);
+pub(super) struct FailedCheck(pub(super) RefCell<Option<CheckFailure>>);
 
-impl Noted {
+impl FailedCheck {
     /// Whether there is something. In a handler.
     pub(super) fn is_some(&self) -> bool {
         self.0.try_borrow().is_ok_and(|found| found.is_some())
@@ -68,29 +68,29 @@ impl Noted {
 
 /// The stack on which a thread ends after it has left its coroutine. One is enough, because the run
 /// is then over.
-pub(crate) struct Aside {
+pub(crate) struct ExitStack {
     stack: DefaultStack,
-    pub(super) noted: Noted,
+    pub(super) failed_check: FailedCheck,
 }
 
-impl Default for Aside {
+impl Default for ExitStack {
     #[expect(clippy::panic, reason = "a test process without memory for a stack cannot go on")]
     fn default() -> Self {
-        let stack = DefaultStack::new(ASIDE);
+        let stack = DefaultStack::new(EXIT_STACK_SIZE);
         let stack = stack.unwrap_or_else(|error| panic!("ntsim: no memory for a stack: {error}"));
-        Self { stack, noted: Noted::default() }
+        Self { stack, failed_check: FailedCheck::default() }
     }
 }
 
-impl Aside {
+impl ExitStack {
     pub(super) fn record(&self) -> *mut Record {
         let room = size_of::<Record>().next_multiple_of(64);
         core::ptr::with_exposed_provenance_mut(self.stack.base().get() - room)
     }
 
     /// What one of Rust's checks has found.
-    pub(super) fn noted(&self) -> &Noted {
-        &self.noted
+    pub(super) fn failed_check(&self) -> &FailedCheck {
+        &self.failed_check
     }
 }
 
@@ -104,7 +104,7 @@ pub(crate) struct Progress {
 
 /// The timer of a simulation, and its handler's state.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct HangWatch {
     pub(super) timer: Cell<Option<libc::timer_t>>,
     pub(super) limit: Cell<Duration>,
     pub(super) progress: Cell<Progress>,
@@ -116,7 +116,7 @@ pub(crate) struct Watch {
     pub(super) late: Cell<u32>,
 }
 
-impl Drop for Watch {
+impl Drop for HangWatch {
     fn drop(&mut self) {
         if let Some(timer) = self.timer.take() {
             // SAFETY: the timer comes from `create`, and is deleted once.

@@ -13,9 +13,9 @@ use super::objects::TIMER_OBJECT;
 use crate::{
     engine::machine::Machine,
     kernel::{
-        mutex::Held,
+        mutex::HeldMutex,
         thread::{State, ThreadName},
-        wait::Kind,
+        wait::WaitKind,
     },
     types::{DISPATCHER_HEADER, KMUTANT, LIST_ENTRY, LONG, NTSTATUS},
     verifier::{
@@ -249,7 +249,7 @@ fn consume(
             if next == 0 {
                 let owner = machine.thread_address(thread);
                 set_owner(address, owner);
-                machine.kernel.borrow_mut().mutexes.acquire(Held { address, thread, at_dispatch });
+                machine.kernel.borrow_mut().mutexes.acquire(HeldMutex { address, thread, at_dispatch });
             }
             set_state(address, next);
         }
@@ -263,20 +263,20 @@ fn consume(
 pub(crate) fn try_satisfy(
     machine: &Machine,
     thread: usize,
-    kind: Kind,
+    kind: WaitKind,
     objects: &[usize],
     at_dispatch: bool,
 ) -> Checked<Option<NTSTATUS>> {
     let mut signalled = 0;
     for (index, address) in objects.iter().copied().enumerate() {
         let object = match kind {
-            Kind::Any | Kind::All => waitable(machine, address)?,
-            Kind::Delay | Kind::Kernel(_) => return Ok(None),
+            WaitKind::Any | WaitKind::All => waitable(machine, address)?,
+            WaitKind::Delay | WaitKind::Kernel(_) => return Ok(None),
         };
         if !is_signalled(machine, address, object, thread) {
             continue;
         }
-        if kind == Kind::Any {
+        if kind == WaitKind::Any {
             consume(machine, address, object, thread, at_dispatch)?;
             return Ok(Some(index as NTSTATUS));
         }

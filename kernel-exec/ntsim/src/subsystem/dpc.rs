@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     engine::machine::Machine,
-    kernel::{dpc::Entry, processor::Activity},
+    kernel::{dpc::QueuedDpc, processor::Activity},
     types::{
         _KDPC_IMPORTANCE, DISPATCH_LEVEL, KDPC, KDPC_IMPORTANCE, PKDEFERRED_ROUTINE, PROCESSOR_NUMBER, PVOID,
     },
@@ -85,7 +85,7 @@ pub(crate) fn insert(machine: &Machine, dpc: *mut KDPC, arguments: (PVOID, PVOID
 pub(crate) fn deliver(machine: &Machine, dpc: *mut KDPC, value: &KDPC) {
     let target = value.DpcData - 1;
     let importance = KDPC_IMPORTANCE::from(value.Importance);
-    let entry = Entry { address: objects::address(dpc), in_flight: false };
+    let entry = QueuedDpc { address: objects::address(dpc), in_flight: false };
     let depth = machine.enqueue(target, entry, importance == _KDPC_IMPORTANCE::HighImportance);
     let now = if target == machine.current.get() {
         importance != _KDPC_IMPORTANCE::LowImportance || machine.irql() >= DISPATCH || machine.choose(2) == 1

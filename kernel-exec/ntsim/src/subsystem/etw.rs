@@ -21,7 +21,7 @@ use crate::{
     kernel::{
         etw::{Demand, Registration},
         pool::Request,
-        wait::{Kind, Wait},
+        wait::{Wait, WaitKind},
     },
     trace::event::What,
     types::{
@@ -45,7 +45,7 @@ const REGISTRATION: usize = 112;
 /// The size of an event's header, an `EVENT_HEADER`.
 const HEADER: usize = 80;
 /// The largest size of an event's data, because an event with its header is smaller than 64 KiB.
-const MOST: usize = 0xFFFF - HEADER;
+const MAX_DATA: usize = 0xFFFF - HEADER;
 /// The object of EtwUnregister's wait, and of the wait of another caller of the callback.
 const CALLBACK: &str = "an ETW enable callback to return";
 
@@ -64,7 +64,7 @@ fn provider(machine: &Machine, handle: REGHANDLE, ddi: Ddi) -> Checked<Option<Re
 }
 
 /// Reads `size` bytes that the driver passes to the kernel.
-fn given_bytes(machine: &Machine, address: usize, size: usize) -> Checked<Vec<u8>> {
+fn read_bytes(machine: &Machine, address: usize, size: usize) -> Checked<Vec<u8>> {
     (0..size)
         .map(|distance| {
             let address = address.wrapping_add(distance);
@@ -81,36 +81,36 @@ fn given_bytes(machine: &Machine, address: usize, size: usize) -> Checked<Vec<u8
 ///
 /// # Safety
 /// Any bits are a `T`.
-unsafe fn given<T: Copy>(machine: &Machine, place: *const T) -> Checked<T> {
-    let bytes = given_bytes(machine, place as usize, size_of::<T>())?;
+unsafe fn read_value<T: Copy>(machine: &Machine, place: *const T) -> Checked<T> {
+    let bytes = read_bytes(machine, place as usize, size_of::<T>())?;
     // SAFETY: `bytes` has the size of `T`, and the caller promises that any bits are a `T`.
     Ok(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
-fn given_guid(machine: &Machine, place: LPCGUID) -> Checked<Option<GUID>> {
+fn read_guid(machine: &Machine, place: LPCGUID) -> Checked<Option<GUID>> {
     if place.is_null() {
         return Ok(None);
     }
     // SAFETY: the value consists of numbers, so any bits are valid.
-    unsafe { given(machine, place) }.map(Some)
+    unsafe { read_value(machine, place) }.map(Some)
 }
 
 /// Reads an event's descriptor.
-pub(crate) fn given_event(machine: &Machine, place: PCEVENT_DESCRIPTOR) -> Checked<EVENT_DESCRIPTOR> {
+pub(crate) fn read_event(machine: &Machine, place: PCEVENT_DESCRIPTOR) -> Checked<EVENT_DESCRIPTOR> {
     // SAFETY: the value consists of numbers, so any bits are valid.
-    unsafe { given(machine, place) }
+    unsafe { read_value(machine, place) }
 }
 
 /// Reads the parts of an event's data and returns them with their total size. Parts beyond the
 /// limit are counted, but not read.
-fn given_data(machine: &Machine, count: ULONG, parts: PEVENT_DATA_DESCRIPTOR) -> Checked<(Vec<u8>, usize)> {
+fn read_data(machine: &Machine, count: ULONG, parts: PEVENT_DATA_DESCRIPTOR) -> Checked<(Vec<u8>, usize)> {
     let (mut data, mut size) = (Vec::new(), 0);
     for number in 0..count as usize {
         // SAFETY: a data descriptor consists of numbers, so any bits are valid.
-        let part = unsafe { given(machine, parts.wrapping_add(number)) }?;
+        let part = unsafe { read_value(machine, parts.wrapping_add(number)) }?;
         size += part.Size as usize;
-        if size <= MOST {
-            data.extend(given_bytes(machine, part.Ptr as usize, part.Size as usize)?);
+        if size <= MAX_DATA {
+            data.extend(read_bytes(machine, part.Ptr as usize, part.Size as usize)?);
         }
     }
     Ok((data, size))
@@ -118,13 +118,13 @@ fn given_data(machine: &Machine, count: ULONG, parts: PEVENT_DATA_DESCRIPTOR) ->
 
 /// Reads a string that ends with a zero, and returns it with its size including the zero.
 /// Characters beyond the limit are not read.
-fn given_text(machine: &Machine, text: PCWSTR) -> Checked<(String, usize)> {
+fn read_text(machine: &Machine, text: PCWSTR) -> Checked<(String, usize)> {
     let mut units = Vec::new();
     loop {
         // SAFETY: any bits are a number.
-        let unit = unsafe { given(machine, text.wrapping_add(units.len())) }?;
+        let unit = unsafe { read_value(machine, text.wrapping_add(units.len())) }?;
         let size = 2 * (units.len() + 1);
-        if unit == 0 || size > MOST {
+        if unit == 0 || size > MAX_DATA {
             return Ok((String::from_utf16_lossy(&units), size));
         }
         units.push(unit);
@@ -136,7 +136,7 @@ fn publish(machine: &Machine, provider: GUID, event: &Event, size: usize) -> NTS
     if !machine.kernel.borrow().etw.is_enabled(provider, event.level, event.keyword) {
         return STATUS_SUCCESS;
     }
-    if size > MOST {
+    if size > MAX_DATA {
         return STATUS_INTEGER_OVERFLOW;
     }
     let (sessions, failure) = machine.kernel.borrow_mut().etw.write(provider, event, HEADER + size);
@@ -156,7 +156,7 @@ fn await_callback(machine: &Machine, handle: usize, ddi: Option<Ddi>) -> Checked
             let what = "EtwUnregister, or a new session, in the provider's own enable callback";
             machine.fail("not supported", String::from(what));
         }
-        let wait = Wait { thread, kind: Kind::Kernel(CALLBACK), objects: Vec::new(), timeout: None };
+        let wait = Wait { thread, kind: WaitKind::Kernel(CALLBACK), objects: Vec::new(), timeout: None };
         machine.block(wait, ddi);
     }
 }
@@ -204,7 +204,7 @@ pub(crate) fn register(
     context: PVOID,
     place: PREGHANDLE,
 ) -> Checked<NTSTATUS> {
-    let Some(provider) = given_guid(machine, provider)?.filter(|_| !place.is_null()) else {
+    let Some(provider) = read_guid(machine, provider)?.filter(|_| !place.is_null()) else {
         return Ok(STATUS_INVALID_PARAMETER);
     };
     let address = pool::allocate(machine, Request::kernel(REGISTRATION, TAG))? as usize;
@@ -215,8 +215,8 @@ pub(crate) fn register(
     let registration = Registration { address, provider, callback, context, called_in: None, leaving: false };
     machine.kernel.borrow_mut().etw.register(registration);
     if machine.kernel.borrow().etw.demand(provider).is_some() {
-        let nobody = GUID::default();
-        call_enable_callback(machine, address, nobody, EVENT_CONTROL_CODE_ENABLE_PROVIDER)?;
+        let no_source = GUID::default();
+        call_enable_callback(machine, address, no_source, EVENT_CONTROL_CODE_ENABLE_PROVIDER)?;
     }
     // SAFETY: the caller promises that a `RegHandle` that is not null is valid for a write.
     unsafe { place.write_unaligned(address as REGHANDLE) };
@@ -259,9 +259,9 @@ pub(crate) fn write_event(
     if count > MAX_EVENT_DATA_DESCRIPTORS {
         return Ok(STATUS_INVALID_PARAMETER);
     }
-    let descriptor = given_event(machine, descriptor)?;
-    let activity = given_guid(machine, activity)?;
-    let (data, size) = given_data(machine, count, parts)?;
+    let descriptor = read_event(machine, descriptor)?;
+    let activity = read_guid(machine, activity)?;
+    let (data, size) = read_data(machine, count, parts)?;
     let event = event(provider, descriptor, activity, Data::Bytes(data));
     Ok(publish(machine, provider, &event, size))
 }
@@ -278,8 +278,8 @@ pub(crate) fn write_text(
     let Some(Registration { provider, .. }) = provider(machine, handle, Ddi::EtwWriteString)? else {
         return Ok(STATUS_INVALID_HANDLE);
     };
-    let activity = given_guid(machine, activity)?;
-    let (text, size) = given_text(machine, text)?;
+    let activity = read_guid(machine, activity)?;
+    let (text, size) = read_text(machine, text)?;
     let descriptor = EVENT_DESCRIPTOR { Level: level, Keyword: keyword, ..EVENT_DESCRIPTOR::default() };
     let event = event(provider, descriptor, activity, Data::Text(text));
     Ok(publish(machine, provider, &event, size))

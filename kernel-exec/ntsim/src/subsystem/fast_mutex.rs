@@ -9,9 +9,9 @@ use super::{dispatcher, irql, objects};
 use crate::{
     engine::machine::Machine,
     kernel::{
-        mutex::Held,
+        mutex::HeldMutex,
         thread::ThreadName,
-        wait::{Kind, Wait},
+        wait::{Wait, WaitKind},
     },
     types::{APC_LEVEL, DISPATCHER_HEADER, FAST_MUTEX, KEVENT, PFAST_MUTEX, STATUS_SUCCESS},
     verifier::{
@@ -102,7 +102,7 @@ fn take_if_free(machine: &Machine, mutex: PFAST_MUTEX, old_irql: u8) -> Checked<
         return Ok(false);
     }
     let owner = machine.thread_address(thread);
-    machine.kernel.borrow_mut().mutexes.acquire(Held { address, thread, at_dispatch: false });
+    machine.kernel.borrow_mut().mutexes.acquire(HeldMutex { address, thread, at_dispatch: false });
     let owner = core::ptr::with_exposed_provenance_mut(owner);
     write(mutex, FAST_MUTEX { Count: value.Count & !FREE, Owner: owner, OldIrql: old_irql.into(), ..value });
     Ok(true)
@@ -116,7 +116,7 @@ fn wait_and_take(machine: &Machine, mutex: PFAST_MUTEX, ddi: Ddi, old_irql: u8) 
             let (name, me) = (machine.name(address), ThreadName::of(thread));
             return Err(locks::fast_mutex_acquired_by_holder(address, name, me));
         }
-        let kind = Kind::Kernel("a fast mutex");
+        let kind = WaitKind::Kernel("a fast mutex");
         let value = read(mutex);
         let (count, contention) = (value.Count + WAITER, value.Contention + 1);
         write(mutex, FAST_MUTEX { Count: count, Contention: contention, ..value });

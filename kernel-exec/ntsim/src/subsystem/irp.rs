@@ -14,7 +14,7 @@ use super::{device, pool, spin_lock};
 use crate::{
     engine::machine::Machine,
     kernel::{
-        irp::{Call, Fate},
+        irp::{DispatchCall, IrpDisposition},
         pool::Request,
     },
     types::{
@@ -180,9 +180,9 @@ pub(crate) fn call_driver(machine: &Machine, device: PDEVICE_OBJECT, irp: PIRP) 
     }
     let number = next_location(machine, irp, Ddi::IofCallDriver)?;
     let mut kernel = machine.kernel.borrow_mut();
-    kernel.irps.note(serial, number + 1, |call| call.fate = Fate::Forwarded);
+    kernel.irps.note(serial, number + 1, |call| call.disposition = IrpDisposition::Forwarded);
     // A driver that has skipped its location passes that location to the driver below.
-    kernel.irps.note(serial, number, |call| call.fate = Fate::Forwarded);
+    kernel.irps.note(serial, number, |call| call.disposition = IrpDisposition::Forwarded);
     let call = kernel.irps.begin_call(serial, number);
     drop(kernel);
     write(irp, IRP { CurrentLocation: number, CurrentStackLocation: location(irp, number), ..read(irp) });
@@ -207,7 +207,7 @@ pub(crate) fn call_driver(machine: &Machine, device: PDEVICE_OBJECT, irp: PIRP) 
         note_mark(machine, irp, serial, number);
     }
     let call = machine.kernel.borrow_mut().irps.end_call(call);
-    judge_dispatch(machine, irp, call, status)?;
+    check_disposition(machine, irp, call, status)?;
     Ok(status)
 }
 
@@ -220,15 +220,20 @@ pub(crate) fn note_mark(machine: &Machine, irp: PIRP, serial: u64, number: i8) {
 }
 
 /// Checks the status that a dispatch routine returned against its treatment of the IRP.
-fn judge_dispatch(machine: &Machine, irp: PIRP, call: Option<Call>, status: NTSTATUS) -> Checked<()> {
-    let Some(Call { marked, fate, .. }) = call else { return Ok(()) };
+fn check_disposition(
+    machine: &Machine,
+    irp: PIRP,
+    call: Option<DispatchCall>,
+    status: NTSTATUS,
+) -> Checked<()> {
+    let Some(DispatchCall { marked, disposition, .. }) = call else { return Ok(()) };
     let pending = status == STATUS_PENDING;
-    let violated = match fate {
+    let violated = match disposition {
         _ if marked && !pending => violated::marked_pending_only,
-        Fate::Forwarded => return Ok(()),
+        IrpDisposition::Forwarded => return Ok(()),
         _ if pending && !marked => violated::returned_pending_only,
-        Fate::Kept if !pending => violated::kept_but_not_pending,
-        Fate::Completed(completed) if !pending && completed != status => {
+        IrpDisposition::Kept if !pending => violated::kept_but_not_pending,
+        IrpDisposition::Completed(completed) if !pending && completed != status => {
             violated::completed_with_another_status
         }
         _ => return Ok(()),

@@ -22,7 +22,7 @@ use crate::{
 
 /// Returns a location as NT leaves it when the IRP goes up. The request's parameters, its marks and
 /// the conditions of the completion routine are cleared.
-fn left(location: IO_STACK_LOCATION) -> IO_STACK_LOCATION {
+fn cleared(location: IO_STACK_LOCATION) -> IO_STACK_LOCATION {
     IO_STACK_LOCATION {
         MinorFunction: 0,
         Flags: 0,
@@ -70,7 +70,7 @@ pub(crate) fn complete(machine: &Machine, irp: PIRP) -> Checked<()> {
         machine.kernel.borrow_mut().irps.complete(serial, current, value.IoStatus.Status);
         let stack = read_location(irp, current);
         let pending = u8::from(stack.Control & SL_PENDING_RETURNED != 0);
-        write_location(irp, current, left(stack));
+        write_location(irp, current, cleared(stack));
         current += 1;
         write(
             irp,

@@ -25,7 +25,7 @@ use crate::{
 /// The number of entries that NT lets a new list keep, and the most that it lets a list keep. Here
 /// a list keeps none.
 const DEPTH: USHORT = 4;
-const MOST: USHORT = 256;
+const MAX_DEPTH: USHORT = 256;
 
 /// Initialises a lookaside list.
 pub(crate) fn initialize(
@@ -42,7 +42,7 @@ pub(crate) fn initialize(
     }
     let fresh = LOOKASIDE_LIST_EX {
         Depth: DEPTH,
-        MaximumDepth: MOST,
+        MaximumDepth: MAX_DEPTH,
         Type: kind,
         Size: size,
         Tag: tag,

@@ -96,7 +96,7 @@ pub(crate) fn request(
 /// [`fail_allocation`](crate::fail_allocation).
 pub(crate) fn allocate(machine: &Machine, request: Request) -> Checked<*mut u8> {
     let Request { size, tag, paged, zeroed, .. } = request;
-    if machine.is_low() {
+    if machine.should_fail_allocation() {
         return Ok(null_mut());
     }
     let own_pages = has_special_pool(machine);

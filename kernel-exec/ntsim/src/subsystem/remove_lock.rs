@@ -8,7 +8,7 @@ extern crate alloc;
 use super::objects;
 use crate::{
     engine::machine::Machine,
-    kernel::wait::{Kind, Wait},
+    kernel::wait::{Wait, WaitKind},
     types::{
         IO_REMOVE_LOCK, IO_REMOVE_LOCK_COMMON_BLOCK, LIST_ENTRY, PIO_REMOVE_LOCK, STATUS_SUCCESS, ULONG,
     },
@@ -95,7 +95,7 @@ pub(crate) fn wait_for_removal(
     write(lock, IO_REMOVE_LOCK_COMMON_BLOCK { Removed: 1, IoCount: before.IoCount - 1, ..before });
     let value = remove_acquisition(machine, lock, tag)?;
     if value.IoCount != 0 {
-        let kind = Kind::Kernel("a remove lock to be released");
+        let kind = WaitKind::Kernel("a remove lock to be released");
         let objects = alloc::vec![lock as usize];
         machine.block(Wait { thread: machine.thread(), kind, objects, timeout: None }, Some(ddi));
     }

@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 use super::{objects, wait};
 use crate::{
     engine::machine::Machine,
-    kernel::wait::{Kind, Wait},
+    kernel::wait::{Wait, WaitKind},
     types::{PEX_RUNDOWN_REF, STATUS_SUCCESS, ULONG},
     verifier::{Checked, Violation, bugcheck::security_check, irql::Ddi, memory::Use},
 };
@@ -78,7 +78,7 @@ pub(crate) fn run_down(machine: &Machine, rundown: PEX_RUNDOWN_REF) -> Checked<(
     let state = load(machine, rundown)? | ACTIVE;
     write(rundown, state);
     if state != ACTIVE {
-        let kind = Kind::Kernel("rundown protection to be released");
+        let kind = WaitKind::Kernel("rundown protection to be released");
         let objects = alloc::vec![rundown as usize];
         machine.block(Wait { thread: machine.thread(), kind, objects, timeout: None }, Some(ddi));
     }

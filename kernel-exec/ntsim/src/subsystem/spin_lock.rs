@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use super::irql;
 use crate::{
     engine::machine::Machine,
-    kernel::lock::Held,
+    kernel::lock::HeldLock,
     types::{DISPATCH_LEVEL, KIRQL, KSPIN_LOCK, PKSPIN_LOCK},
     verifier::{
         Checked,
@@ -78,7 +78,7 @@ fn take(machine: &Machine, lock: PKSPIN_LOCK, ddi: Ddi, handle: usize) -> Checke
     }
     // The word is 1, or the address of the queue handle, as in NT.
     write(lock, if handle == 0 { 1 } else { handle as KSPIN_LOCK });
-    machine.kernel.borrow_mut().locks.acquire(Held { address, processor: me, handle });
+    machine.kernel.borrow_mut().locks.acquire(HeldLock { address, processor: me, handle });
     Ok(())
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn check_given_back(machine: &Machine, routine: &str, before: usize) 
 fn check_order(machine: &Machine, address: usize) -> Checked<()> {
     let mut kernel = machine.kernel.borrow_mut();
     let me = machine.current.get();
-    let others = |held: &&Held| held.processor == me && held.address != address;
+    let others = |held: &&HeldLock| held.processor == me && held.address != address;
     let held: Vec<usize> = kernel.locks.held().iter().filter(others).map(|held| held.address).collect();
     let wrong = held.into_iter().find(|first| !kernel.order.add(*first, address));
     drop(kernel);

@@ -16,7 +16,7 @@ use crate::{
 
 /// The most characters of a string. The length in bytes, including the final zero, must fit 16
 /// bits.
-const LONGEST: usize = 0x7FFE;
+const MAX_CHARACTERS: usize = 0x7FFE;
 
 /// Reads a counted string.
 pub(crate) fn load(string: PCUNICODE_STRING) -> UNICODE_STRING {
@@ -119,7 +119,7 @@ pub(crate) fn initialize(machine: &Machine, string: PUNICODE_STRING, source: PCW
     check_resident(machine, source as usize, size_of::<u16>())?;
     // SAFETY: the caller promises that `source` is valid up to its zero, and `find` stops there.
     let is_end = |index: &usize| unsafe { source.wrapping_add(*index).read_unaligned() } == 0;
-    let Some(count) = (0..=LONGEST).find(is_end) else {
+    let Some(count) = (0..=MAX_CHARACTERS).find(is_end) else {
         machine.fail("not supported", String::from("RtlInitUnicodeString for more than 32,766 characters"))
     };
     let bytes = 2 * count as USHORT;

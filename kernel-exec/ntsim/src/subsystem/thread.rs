@@ -35,7 +35,7 @@ impl Start {
 
 /// Creates a system thread with an open handle. Returns none if memory is low.
 pub(crate) fn create(machine: &Machine, start: Start, access: ULONG) -> Option<usize> {
-    if machine.is_low() {
+    if machine.should_fail_allocation() {
         return None;
     }
     let start = (start.routine as *mut c_void, start.context);

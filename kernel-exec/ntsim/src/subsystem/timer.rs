@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     engine::machine::Machine,
-    kernel::{thread::ThreadName, timer::Entry},
+    kernel::{thread::ThreadName, timer::SetTimer},
     types::{KDPC, KTIMER, TIMER_TYPE},
     verifier::{
         Checked,
@@ -95,7 +95,7 @@ pub(crate) fn set(
     if how.tolerance != 0 && !passed {
         tick = machine.tolerant_tick_of(due_time, how.tolerance);
     }
-    let entry = Entry {
+    let entry = SetTimer {
         address: objects::address(timer),
         thread: None,
         dpc: objects::address(dpc),

@@ -13,8 +13,8 @@ use crate::{
     engine::machine::Machine,
     kernel::{
         thread::ThreadName,
-        timer::{Entry, Key},
-        wait::{Kind, Wait},
+        timer::{Key, SetTimer},
+        wait::{Wait, WaitKind},
     },
     types::{
         _KWAIT_REASON, _MODE, _WAIT_TYPE, DISPATCH_LEVEL, KPROCESSOR_MODE, KWAIT_BLOCK, KWAIT_REASON,
@@ -119,7 +119,7 @@ fn check_user_mode(
 fn set_timeout(machine: &Machine, thread: usize, due: i64) -> Key {
     let (_, tick) = machine.due(due);
     let address = machine.thread_address(thread);
-    let entry = Entry {
+    let entry = SetTimer {
         address,
         thread: Some(thread),
         dpc: 0,
@@ -134,7 +134,7 @@ fn set_timeout(machine: &Machine, thread: usize, due: i64) -> Key {
 fn wait_for(
     machine: &Machine,
     ddi: Ddi,
-    kind: Kind,
+    kind: WaitKind,
     objects: Vec<usize>,
     timeout: PLARGE_INTEGER,
 ) -> Checked<NTSTATUS> {
@@ -164,7 +164,7 @@ pub(crate) unsafe fn objects_of(
     machine: &Machine,
     count: ULONG,
     objects: *mut PVOID,
-    kind: Kind,
+    kind: WaitKind,
     room: usize,
 ) -> Checked<Vec<usize>> {
     if count == 0 {
@@ -189,7 +189,7 @@ pub(crate) unsafe fn objects_of(
         .iter()
         .enumerate()
         .find(|(index, one)| addresses.iter().take(*index).any(|other| other == *one));
-    if let Some((_, address)) = twice.filter(|_| kind == Kind::All) {
+    if let Some((_, address)) = twice.filter(|_| kind == WaitKind::All) {
         let name = machine.name(*address);
         machine
             .fail("not supported", alloc::format!("KeWaitForMultipleObjects with WaitAll and {name} twice"));
@@ -220,10 +220,10 @@ pub(crate) fn begin(machine: &Machine, ddi: Ddi, reason: KWAIT_REASON, mode: KPR
 }
 
 /// Returns the kind of a wait of this type. Another type ends the run.
-pub(crate) fn kind(machine: &Machine, wait_type: WAIT_TYPE) -> Kind {
+pub(crate) fn kind(machine: &Machine, wait_type: WAIT_TYPE) -> WaitKind {
     match wait_type {
-        _WAIT_TYPE::WaitAll => Kind::All,
-        _WAIT_TYPE::WaitAny => Kind::Any,
+        _WAIT_TYPE::WaitAll => WaitKind::All,
+        _WAIT_TYPE::WaitAny => WaitKind::Any,
         other => machine.fail(
             "not supported",
             alloc::format!(
@@ -242,13 +242,13 @@ pub(crate) fn for_one(
 ) -> Checked<NTSTATUS> {
     let (ddi, objects) = (Ddi::KeWaitForSingleObject, alloc::vec![object]);
     check_user_mode(machine, ddi, mode, &objects, 0)?;
-    wait_for(machine, ddi, Kind::Any, objects, timeout)
+    wait_for(machine, ddi, WaitKind::Any, objects, timeout)
 }
 
 /// Waits for one of several objects, or for all, and returns the wait's status.
 pub(crate) fn for_several(
     machine: &Machine,
-    kind: Kind,
+    kind: WaitKind,
     objects: Vec<usize>,
     blocks: usize,
     mode: KPROCESSOR_MODE,
@@ -267,7 +267,7 @@ pub(crate) fn delay(machine: &Machine, interval: PLARGE_INTEGER) -> Checked<NTST
         Timeout::Due(due) => {
             let thread = machine.thread();
             let timeout = Some(set_timeout(machine, thread, due));
-            let wait = Wait { thread, kind: Kind::Delay, objects: Vec::new(), timeout };
+            let wait = Wait { thread, kind: WaitKind::Delay, objects: Vec::new(), timeout };
             Ok(machine.block(wait, Some(ddi)))
         }
         Timeout::Zero => {

@@ -16,7 +16,7 @@ use crate::{
     engine::machine::Machine,
     kernel::{
         pool::Request,
-        work::{Call, Item, QUEUES},
+        work::{QUEUES, WorkCall, WorkItem},
     },
     types::{
         _WORK_QUEUE_TYPE, IO_WORKITEM, PDEVICE_OBJECT, PIO_WORKITEM, PVOID, PWORK_QUEUE_ITEM,
@@ -41,23 +41,23 @@ fn pointer<T>(address: usize) -> *mut T {
 }
 
 /// Calls a work item's routine, at PASSIVE_LEVEL, with no borrow of the machine open [M1].
-pub(crate) fn call(item: Item) {
+pub(crate) fn call(item: WorkItem) {
     let routine: *mut c_void = pointer(item.call.routine());
     match item.call {
-        Call::Executive { parameter, .. } => {
+        WorkCall::Executive { parameter, .. } => {
             // SAFETY: ExQueueWorkItem stored a routine of this type.
             let routine: Routine = unsafe { core::mem::transmute(routine) };
             // SAFETY: the driver promised that its routine may be called with this parameter.
             unsafe { routine(pointer(parameter)) }
         }
-        Call::Io { object, context, .. } => {
+        WorkCall::Io { object, context, .. } => {
             // SAFETY: IoQueueWorkItem stored a routine of this type.
             let routine: IoRoutine = unsafe { core::mem::transmute(routine) };
             // SAFETY: the driver promised that its routine may be called with this context; the
             // object is referenced.
             unsafe { routine(pointer(object), pointer(context)) }
         }
-        Call::IoEx { object, context, .. } => {
+        WorkCall::IoEx { object, context, .. } => {
             // SAFETY: IoQueueWorkItemEx stored a routine of this type.
             let routine: IoRoutineEx = unsafe { core::mem::transmute(routine) };
             // SAFETY: the driver promised that its routine may be called with this context; the
@@ -156,7 +156,7 @@ fn queue(
     address: usize,
     queue: WORK_QUEUE_TYPE,
     io: bool,
-    call: Call,
+    call: WorkCall,
 ) -> Checked<()> {
     let number = queue_number(machine, ddi, address, queue)?;
     if call.routine() == 0 {
@@ -171,7 +171,7 @@ fn queue(
             [machine.pointer(address), machine.pointer(call.routine()), machine.pointer(call.context())];
         machine.called(ddi, |_| (arguments, None));
     }
-    machine.queue_work(number, Item { address, io, call });
+    machine.queue_work(number, WorkItem { address, io, call });
     Ok(())
 }
 
@@ -205,7 +205,7 @@ pub(crate) fn queue_io(
     ddi: Ddi,
     item: PIO_WORKITEM,
     queue_type: WORK_QUEUE_TYPE,
-    call: impl FnOnce(usize) -> Call,
+    call: impl FnOnce(usize) -> WorkCall,
 ) -> Checked<()> {
     let object = load(machine, item)?.IoObject as usize;
     queue(machine, ddi, objects::address(item), queue_type, true, call(object))
@@ -239,6 +239,6 @@ pub(crate) fn queue_executive(
     // SAFETY: pool memory was checked; for other memory the caller promises that `item` is valid.
     let value = unsafe { item.read_unaligned() };
     let routine = value.WorkerRoutine.map_or(0, |routine| (routine as *mut c_void).expose_provenance());
-    let call = Call::Executive { routine, parameter: objects::address(value.Parameter) };
+    let call = WorkCall::Executive { routine, parameter: objects::address(value.Parameter) };
     queue(machine, Ddi::ExQueueWorkItem, address, queue_type, false, call)
 }

@@ -95,12 +95,12 @@ impl Machine {
             && !self.arena.suspicious(address)
             && (used.size() == 1 || !self.arena.suspicious(address.wrapping_add(used.size() - 1)))
             && (self.arena.offset(address).is_some() || owner(address).is_none());
-        if fine { Ok(()) } else { self.judge_memory(address, used) }
+        if fine { Ok(()) } else { self.find_memory_violation(address, used) }
     }
 
     #[cold]
     #[inline(never)]
-    fn judge_memory(&self, address: usize, used: Use) -> Checked<()> {
+    fn find_memory_violation(&self, address: usize, used: Use) -> Checked<()> {
         let irql = self.irql();
         let bad = |rule: String| access::bad_memory(address, irql, used != Use::Text, rule);
         let name = used.name();

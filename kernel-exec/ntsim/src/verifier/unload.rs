@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     engine::machine::Machine,
-    kernel::{thread::ThreadName, work::Item},
+    kernel::{thread::ThreadName, work::WorkItem},
     protection::Page,
     subsystem::{self, etw},
 };
@@ -42,7 +42,7 @@ impl Machine {
             let what = alloc::format!("the work item {} was queued", self.name(item.address));
             return pending(item.address, &what);
         }
-        let free = |item: &Item| !held || item.call.object().is_none();
+        let free = |item: &WorkItem| !held || item.call.object().is_none();
         if let Some((thread, item)) = kernel.work.running().find(|(_, item)| free(item)) {
             let (name, worker) = (self.name(item.address), ThreadName::of(thread));
             let what = alloc::format!("the routine of the work item {name} was running in {worker}");
