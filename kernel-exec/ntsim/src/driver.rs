@@ -11,7 +11,7 @@ use crate::{
     simulation::Simulation,
     subsystem::driver_object::{DriverEntry, begin_load, begin_unload, end_load},
     types::{NTSTATUS, PUNICODE_STRING, STATUS_SUCCESS, UNICODE_STRING},
-    verifier::stop::Stop,
+    verifier::{stop::Stop, unload},
 };
 
 /// The registry path that DriverEntry gets.
@@ -78,7 +78,7 @@ impl Simulation {
             let call = || unsafe { entry(driver_object(), path) };
             let Some(machine) = here() else { return };
             result.set(machine.in_system_thread(call));
-            if result.get() < 0 { machine.checked(machine.check_unload()) } else { end_load(&machine) }
+            if result.get() < 0 { machine.checked(unload::check(&machine)) } else { end_load(&machine) }
         };
         self.run(alloc::vec![(processor, Box::new(program))])?;
         Ok(status.get())

@@ -239,16 +239,13 @@ pub fn check_wake(woken: *const ()) {
     if irql() > DISPATCH
         && let Some(machine) = here()
     {
-        machine.wake_too_high(woken.addr());
+        stop_wake(&machine, woken.addr());
     }
 }
 
-impl Machine {
-    #[cold]
-    fn wake_too_high(&self, woken: usize) -> ! {
-        let (irql, what) = (self.irql(), self.name(woken));
-        self.bug_check(wake_too_high(woken, what, irql))
-    }
+#[cold]
+fn stop_wake(machine: &Machine, woken: usize) -> ! {
+    machine.bug_check(wake_too_high(woken, machine.name(woken), machine.irql()))
 }
 
 /// Makes one pool allocation of this thread's simulation return NULL. It is the `nth` one from now,

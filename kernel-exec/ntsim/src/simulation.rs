@@ -5,8 +5,6 @@ extern crate alloc;
 use alloc::{boxed::Box, vec::Vec};
 use core::{fmt, ops::RangeInclusive, ptr::NonNull};
 
-#[cfg(feature = "free-running")]
-use crate::engine::free::{self, FreeProgram};
 use crate::{
     config::Config,
     counters::Counters,
@@ -23,9 +21,11 @@ use crate::{
     kernel::pool::PAGE,
     limits::PROCESSORS,
     trace::recorder::{Recorder, Trace},
-    verifier::{Checked, stop::Stop},
+    verifier::{Checked, stop::Stop, unload},
 };
 
+#[cfg(feature = "free-running")]
+use crate::engine::free::{self, FreeProgram};
 /// The possible bytes of a driver's stack.
 const STACKS: RangeInclusive<usize> = 4 << 10..=16 << 20;
 
@@ -256,7 +256,7 @@ impl Simulation {
     pub fn unload_with(&mut self, processor: usize, unload: Program) -> Result<(), Stop> {
         self.phase(alloc::vec![(processor, unload)], Until::Returned)?;
         self.state = State::Stopped;
-        self.checked(self.machine().check_unload())?;
+        self.checked(unload::check(self.machine()))?;
         self.ended(true)
     }
 
@@ -298,7 +298,7 @@ impl Simulation {
             "ntsim: an unload of a simulation that has stopped; reset it first"
         );
         self.report()?;
-        self.checked(self.machine().check_unload())?;
+        self.checked(unload::check(self.machine()))?;
         self.ended(true)
     }
 

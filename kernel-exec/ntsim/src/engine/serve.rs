@@ -6,6 +6,7 @@ use crate::{
     subsystem::{dispatcher, thread},
     trace::event::What,
     verifier::stop::Stop,
+    verifier::unload,
 };
 
 impl Machine {
@@ -115,7 +116,7 @@ impl Machine {
         if self.holding_item().is_none() {
             return Ok(());
         }
-        self.check_pending(true).map_err(|violation| {
+        unload::check_pending(self, true).map_err(|violation| {
             let stop = self.bug_check_of(*violation);
             self.put_stop(stop.clone());
             stop

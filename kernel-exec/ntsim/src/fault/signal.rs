@@ -28,6 +28,7 @@ use super::{
 use crate::{
     asan,
     engine::machine::{Machine, active},
+    fault::{hang, overrun},
     other_pools::{Owner, owner},
     protection::Page,
     subsystem::pool,
@@ -396,8 +397,8 @@ extern "C" fn landing(record: *const Record) -> ! {
             machine.host_fault(Fault { cause: cause(signal, record), code: record.code, backtrace })
         }
         Reason::Page { address, write } => pool::page_fault(machine, address, write, backtrace),
-        Reason::Guard => machine.guard_touched(backtrace),
-        Reason::Hang(kind) => machine.hang(kind, &backtrace),
+        Reason::Guard => overrun::guard_touched(machine, backtrace),
+        Reason::Hang(kind) => hang::end_run(machine, kind, &backtrace),
         Reason::Check => machine.check_failed(),
     }
 }

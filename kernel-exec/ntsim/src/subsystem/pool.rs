@@ -24,6 +24,7 @@ use crate::{
             driver_verifier::{documented, locks, pool},
             freed_memory, timer_or_dpc,
         },
+        freed,
         irql::Ddi,
         memory::describe,
     },
@@ -244,7 +245,7 @@ fn free_of(machine: &Machine, address: usize, tag: Option<u32>, owned: bool) -> 
     let has_objects = kernel.has_objects();
     drop(kernel);
     if has_objects {
-        machine.check_objects_in(&block, range)?;
+        freed::check_objects_in(machine, &block, range)?;
     }
     if block.own_pages {
         machine.arena.protect(&block, Page::Open);

@@ -6,7 +6,7 @@ extern crate alloc;
 use core::ffi::c_void;
 
 use crate::{
-    engine::machine::Machine,
+    engine::{machine::Machine, worker},
     kernel::thread::{SYSTEM, Thread, ThreadName},
     types::{
         CLIENT_ID, HANDLE, OBJ_KERNEL_HANDLE, PCLIENT_ID, PKSTART_ROUTINE, POBJECT_ATTRIBUTES, PVOID, ULONG,
@@ -49,7 +49,7 @@ pub(crate) fn create(machine: &Machine, start: Start, access: ULONG) -> Option<u
 pub(crate) fn run(machine: &Machine, thread: usize) -> ! {
     let Thread { start, worker, .. } = machine.kernel.borrow().threads.get(thread);
     if worker {
-        machine.run_worker(thread);
+        worker::run(machine, thread);
     }
     if let Some((routine, context)) = start {
         let routine: *const c_void = core::ptr::with_exposed_provenance(routine);

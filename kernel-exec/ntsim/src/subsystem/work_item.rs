@@ -13,7 +13,7 @@ use core::ffi::c_void;
 
 use super::{device, objects, pool};
 use crate::{
-    engine::machine::Machine,
+    engine::{machine::Machine, worker as workers},
     kernel::{
         pool::Request,
         work::{QUEUES, WorkCall, WorkItem},
@@ -171,7 +171,7 @@ fn queue(
             [machine.pointer(address), machine.pointer(call.routine()), machine.pointer(call.context())];
         machine.called(ddi, |_| (arguments, None));
     }
-    machine.queue_work(number, WorkItem { address, io, call });
+    workers::queue(machine, number, WorkItem { address, io, call });
     Ok(())
 }
 
