@@ -112,8 +112,10 @@ pub struct Starved {
 }
 
 /// Runs a program again and again, each time with one allocation that fails, until one of each
-/// distinct call stack has failed. It stops at the first finding. Driver Verifier calls this
-/// systematic low resources; here each run has the schedule that the caller asks for.
+/// distinct call stack has failed.
+///
+/// It stops at the first finding. Driver Verifier calls this systematic low resources; here each
+/// run has the schedule that the caller asks for.
 ///
 /// `round` is the program. It creates all its state anew, runs it on the given simulation, which
 /// has been reset, and returns the outcome. It may run several programs one after the other, load a

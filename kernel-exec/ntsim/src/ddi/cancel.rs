@@ -51,8 +51,10 @@ pub unsafe extern "C" fn IoCancelIrp(Irp: PIRP) -> BOOLEAN {
     canceled.into()
 }
 
-/// Acquires the cancel spin lock and writes the IRQL before to `Irql`. Rules and bug checks are
-/// those of [`KeAcquireSpinLockRaiseToDpc`](super::KeAcquireSpinLockRaiseToDpc)
+/// Acquires the cancel spin lock and writes the IRQL before to `Irql`.
+///
+/// Rules and bug checks are those of
+/// [`KeAcquireSpinLockRaiseToDpc`](super::KeAcquireSpinLockRaiseToDpc)
 /// (`nf-wdm-ioacquirecancelspinlock`).
 ///
 /// # Safety

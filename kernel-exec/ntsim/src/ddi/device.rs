@@ -66,8 +66,10 @@ pub unsafe extern "C" fn IoCreateDevice(
     STATUS_SUCCESS
 }
 
-/// Deletes a device. It is freed with its last reference, such as that of a queued work item. IRQL
-/// ≤ APC_LEVEL. Bug check 0xC4/0x3F if `DeviceObject` is not a device, or was deleted before
+/// Deletes a device.
+///
+/// It is freed with its last reference, such as that of a queued work item. IRQL ≤ APC_LEVEL. Bug
+/// check 0xC4/0x3F if `DeviceObject` is not a device, or was deleted before
 /// (`nf-wdm-iodeletedevice`).
 ///
 /// # Safety

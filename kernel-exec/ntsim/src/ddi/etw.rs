@@ -67,9 +67,10 @@ pub unsafe extern "C" fn EtwUnregister(RegHandle: REGHANDLE) -> NTSTATUS {
     STATUS_SUCCESS
 }
 
-/// Returns whether a session asks for a provider's events of this level with this keyword. Zeros
-/// ask whether there is a session. Any IRQL. FALSE for handle 0; bug check 0xD1 after the provider
-/// of the handle has been unregistered (`nf-wdm-etwproviderenabled`).
+/// Returns whether a session asks for a provider's events of this level with this keyword.
+///
+/// Zeros ask whether there is a session. Any IRQL. FALSE for handle 0; bug check 0xD1 after the
+/// provider of the handle has been unregistered (`nf-wdm-etwproviderenabled`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.

@@ -18,9 +18,10 @@ fn begin<'a>(ddi: Ddi, mutex: PFAST_MUTEX) -> Entered<'a> {
     machine
 }
 
-/// Initialises a fast mutex as free. In NT this is an inline function. IRQL ≤ DISPATCH_LEVEL. Bug
-/// check 0xD1 if the storage is pageable; 0xC4/0x1005 if a thread holds the mutex
-/// (`nf-wdm-exinitializefastmutex`).
+/// Initialises a fast mutex as free.
+///
+/// In NT this is an inline function. IRQL ≤ DISPATCH_LEVEL. Bug check 0xD1 if the storage is
+/// pageable; 0xC4/0x1005 if a thread holds the mutex (`nf-wdm-exinitializefastmutex`).
 ///
 /// # Safety
 /// `FastMutex` is valid for writes, and stays valid and where it is while it is used.
@@ -29,9 +30,10 @@ pub unsafe extern "C" fn ExInitializeFastMutex(FastMutex: PFAST_MUTEX) {
     machine.checked(fast_mutex::initialize(machine, FastMutex));
 }
 
-/// Raises IRQL to APC_LEVEL and acquires a fast mutex, waiting until it is free. IRQL ≤ APC_LEVEL,
-/// otherwise bug check 0xC4/0x33. Bug check 0xC4/0x1000 if this thread holds the mutex; 0x139 if it
-/// is not a fast mutex, or was moved (`nf-wdm-exacquirefastmutex`).
+/// Raises IRQL to APC_LEVEL and acquires a fast mutex, waiting until it is free.
+///
+/// IRQL ≤ APC_LEVEL, otherwise bug check 0xC4/0x33. Bug check 0xC4/0x1000 if this thread holds the
+/// mutex; 0x139 if it is not a fast mutex, or was moved (`nf-wdm-exacquirefastmutex`).
 ///
 /// # Safety
 /// `FastMutex` was initialised and is valid until it is released.
@@ -57,9 +59,10 @@ pub unsafe extern "C" fn ExTryToAcquireFastMutex(FastMutex: PFAST_MUTEX) -> BOOL
     acquired.into()
 }
 
-/// Releases a fast mutex and restores the IRQL before its acquisition. At APC_LEVEL, otherwise bug
-/// check 0xC4/0x34. Bug check 0xC4/0x1004 if another thread holds the mutex; 0xC4/0x1007 if no
-/// thread does (`nf-wdm-exreleasefastmutex`).
+/// Releases a fast mutex and restores the IRQL before its acquisition.
+///
+/// At APC_LEVEL, otherwise bug check 0xC4/0x34. Bug check 0xC4/0x1004 if another thread holds the
+/// mutex; 0xC4/0x1007 if no thread does (`nf-wdm-exreleasefastmutex`).
 ///
 /// # Safety
 /// The same as for [`ExAcquireFastMutex`].

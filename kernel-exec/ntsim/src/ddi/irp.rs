@@ -119,8 +119,10 @@ pub unsafe extern "C" fn IoGetNextIrpStackLocation(Irp: PIRP) -> PIO_STACK_LOCAT
 }
 
 /// Sets the routine that is called when the driver below has completed the IRP, with success, with
-/// an error, or after a cancel. IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x4E530002. Bug
-/// check 0x35 without a location left (`nf-wdm-iosetcompletionroutine`).
+/// an error, or after a cancel.
+///
+/// IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x4E530002. Bug check 0x35 without a location
+/// left (`nf-wdm-iosetcompletionroutine`).
 ///
 /// # Safety
 /// The same as for [`IoMarkIrpPending`]; the routine may be called with `Context`.
@@ -143,9 +145,10 @@ pub unsafe extern "C" fn IoSetCompletionRoutine(
     machine.checked(irp::set_completion_routine(machine, Irp, CompletionRoutine, Context, control));
 }
 
-/// Copies the current location's parameters to the location of the driver below. IRQL ≤
-/// DISPATCH_LEVEL, otherwise bug check 0xC4/0x4E530002. Bug check 0x44 if no driver has the IRP;
-/// 0x35 without a location left (`nf-wdm-iocopycurrentirpstacklocationtonext`).
+/// Copies the current location's parameters to the location of the driver below.
+///
+/// IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x4E530002. Bug check 0x44 if no driver has the
+/// IRP; 0x35 without a location left (`nf-wdm-iocopycurrentirpstacklocationtonext`).
 ///
 /// # Safety
 /// The same as for [`IoMarkIrpPending`].
@@ -157,9 +160,10 @@ pub unsafe extern "C" fn IoCopyCurrentIrpStackLocationToNext(Irp: PIRP) {
 }
 
 /// Passes the current stack location itself to the driver below, with the completion routine of the
-/// driver above. A driver may do so if it sets no routine of its own and has not marked the IRP
-/// pending. Any IRQL. Bug check 0x44 if no driver has the IRP
-/// (`nf-wdm-ioskipcurrentirpstacklocation`).
+/// driver above.
+///
+/// A driver may do so if it sets no routine of its own and has not marked the IRP pending. Any
+/// IRQL. Bug check 0x44 if no driver has the IRP (`nf-wdm-ioskipcurrentirpstacklocation`).
 ///
 /// # Safety
 /// The same as for [`IoMarkIrpPending`].

@@ -12,8 +12,10 @@ use crate::{
 };
 
 /// Initialises an IRP of [`IoAllocateIrp`](super::IoAllocateIrp) again, with a status, so that it
-/// can be sent again. IRQL ≤ DISPATCH_LEVEL. Bug check 0xC9 (1) if `Irp` is not an IRP; 0xC9
-/// (0x20B) while a driver has it (`nf-wdm-ioreuseirp`).
+/// can be sent again.
+///
+/// IRQL ≤ DISPATCH_LEVEL. Bug check 0xC9 (1) if `Irp` is not an IRP; 0xC9 (0x20B) while a driver
+/// has it (`nf-wdm-ioreuseirp`).
 ///
 /// # Safety
 /// The IRP is not used by anything else.

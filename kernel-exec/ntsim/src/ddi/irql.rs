@@ -48,9 +48,11 @@ pub unsafe extern "C" fn KeRaiseIrqlToDpcLevel() -> KIRQL {
     before
 }
 
-/// Lowers IRQL to `NewIrql`. Below DISPATCH_LEVEL, the DPCs that were held off run before it
-/// returns. Any IRQL from `NewIrql` on, otherwise bug check 0xC4/0x31, also if a DPC routine goes
-/// below DISPATCH_LEVEL (`nf-wdm-kelowerirql`).
+/// Lowers IRQL to `NewIrql`.
+///
+/// Below DISPATCH_LEVEL, the DPCs that were held off run before it returns. Any IRQL from `NewIrql`
+/// on, otherwise bug check 0xC4/0x31, also if a DPC routine goes below DISPATCH_LEVEL
+/// (`nf-wdm-kelowerirql`).
 ///
 /// # Safety
 /// The same as for [`KeGetCurrentIrql`].

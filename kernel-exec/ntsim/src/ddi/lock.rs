@@ -25,10 +25,11 @@ pub unsafe extern "C" fn KeInitializeSpinLock(SpinLock: PKSPIN_LOCK) {
     machine.checked(spin_lock::initialize(machine, SpinLock));
 }
 
-/// Raises IRQL to DISPATCH_LEVEL, acquires a spin lock and returns the IRQL before. On x64,
-/// KeAcquireSpinLock is this function. IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x42. Bug
-/// check 0xC4/0x1000 if this processor holds the lock; 0xC4/0x1002 if the word is not a lock's
-/// (`nf-wdm-keacquirespinlock`).
+/// Raises IRQL to DISPATCH_LEVEL, acquires a spin lock and returns the IRQL before.
+///
+/// On x64, KeAcquireSpinLock is this function. IRQL ≤ DISPATCH_LEVEL, otherwise bug check
+/// 0xC4/0x42. Bug check 0xC4/0x1000 if this processor holds the lock; 0xC4/0x1002 if the word is
+/// not a lock's (`nf-wdm-keacquirespinlock`).
 ///
 /// # Safety
 /// `SpinLock` was initialised and is valid until it is released.
@@ -40,9 +41,10 @@ pub unsafe extern "C" fn KeAcquireSpinLockRaiseToDpc(SpinLock: PKSPIN_LOCK) -> K
     before
 }
 
-/// Releases a spin lock and lowers IRQL to `NewIrql`. At DISPATCH_LEVEL, otherwise bug check
-/// 0xC4/0x32. Bug check 0xC4/0x1007 if no processor holds the lock; 0xC4/0x1004 if another does
-/// (`nf-wdm-kereleasespinlock`).
+/// Releases a spin lock and lowers IRQL to `NewIrql`.
+///
+/// At DISPATCH_LEVEL, otherwise bug check 0xC4/0x32. Bug check 0xC4/0x1007 if no processor holds
+/// the lock; 0xC4/0x1004 if another does (`nf-wdm-kereleasespinlock`).
 ///
 /// # Safety
 /// `SpinLock` was acquired by this processor; `NewIrql` is the IRQL that the acquisition returned.
@@ -79,9 +81,11 @@ pub unsafe extern "C" fn KeReleaseSpinLockFromDpcLevel(SpinLock: PKSPIN_LOCK) {
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
 }
 
-/// Acquires a spin lock if it is free. Returns TRUE, or FALSE if a processor holds it, including
-/// this one. At DISPATCH_LEVEL or above, otherwise bug check 0xC4/0x40. It never waits, so it does
-/// not count for the lock order (`nf-wdm-ketrytoacquirespinlockatdpclevel`).
+/// Acquires a spin lock if it is free.
+///
+/// Returns TRUE, or FALSE if a processor holds it, including this one. At DISPATCH_LEVEL or above,
+/// otherwise bug check 0xC4/0x40. It never waits, so it does not count for the lock order
+/// (`nf-wdm-ketrytoacquirespinlockatdpclevel`).
 ///
 /// # Safety
 /// The same as for [`KeAcquireSpinLockRaiseToDpc`].

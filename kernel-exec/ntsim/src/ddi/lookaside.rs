@@ -48,9 +48,11 @@ pub unsafe extern "C" fn ExInitializeLookasideListEx(
     STATUS_SUCCESS
 }
 
-/// Allocates an entry, not zeroed. Returns null if memory is low. IRQL ≤ DISPATCH_LEVEL, of paged
-/// pool ≤ APC_LEVEL, otherwise bug check 0xC4/0x1 or 0x2. Bug check 0xCC if `Lookaside` is not a
-/// list (`nf-wdm-exallocatefromlookasidelistex`).
+/// Allocates an entry, not zeroed.
+///
+/// Returns null if memory is low. IRQL ≤ DISPATCH_LEVEL, of paged pool ≤ APC_LEVEL, otherwise bug
+/// check 0xC4/0x1 or 0x2. Bug check 0xCC if `Lookaside` is not a list
+/// (`nf-wdm-exallocatefromlookasidelistex`).
 ///
 /// # Safety
 /// `Lookaside` was initialised and is valid.

@@ -98,9 +98,10 @@ fn change(machine: &Machine, ddi: Ddi, object: PVOID, more: bool) -> LONG_PTR {
     count as LONG_PTR
 }
 
-/// Adds a reference to an object. In C, ObReferenceObject is this function. IRQL ≤ DISPATCH_LEVEL.
-/// Bug check 0xC4/0x3F if there is no object, or its references are all gone
-/// (`nf-wdm-obfreferenceobject`).
+/// Adds a reference to an object.
+///
+/// In C, ObReferenceObject is this function. IRQL ≤ DISPATCH_LEVEL. Bug check 0xC4/0x3F if there is
+/// no object, or its references are all gone (`nf-wdm-obfreferenceobject`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run, because the call checks that `Object` is an

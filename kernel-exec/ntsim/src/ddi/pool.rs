@@ -35,9 +35,10 @@ fn refuse_parameters(machine: &Machine, ddi: Ddi, parameters: PCPOOL_EXTENDED_PA
     }
 }
 
-/// Allocates `NumberOfBytes` bytes, zeroed unless POOL_FLAG_UNINITIALIZED is set. The block is
-/// aligned to 16 bytes, and to a page from 4096 bytes on. Returns NULL if there is no memory, or if
-/// `Tag` is 0.
+/// Allocates `NumberOfBytes` bytes, zeroed unless POOL_FLAG_UNINITIALIZED is set.
+///
+/// The block is aligned to 16 bytes, and to a page from 4096 bytes on. Returns NULL if there is no
+/// memory, or if `Tag` is 0.
 ///
 /// POOL_FLAG_USE_QUOTA has no effect, because the system process, in which everything runs here,
 /// has no quota. With POOL_FLAG_RAISE_ON_FAILURE, the exception STATUS_INSUFFICIENT_RESOURCES is
@@ -74,9 +75,11 @@ pub unsafe extern "C" fn ExAllocatePool3(
     allocate(machine, ddi, Flags, NumberOfBytes, Tag)
 }
 
-/// Allocates memory of a POOL_TYPE, not zeroed. Rules and bug checks are those of
-/// [`ExAllocatePool2`]. Bug check 0xC2 (0x9B) for a tag of 0. Pool types beyond the six of
-/// [`_POOL_TYPE`] end the run as not supported (`nf-wdm-exallocatepoolwithtag`).
+/// Allocates memory of a POOL_TYPE, not zeroed.
+///
+/// Rules and bug checks are those of [`ExAllocatePool2`]. Bug check 0xC2 (0x9B) for a tag of 0.
+/// Pool types beyond the six of [`_POOL_TYPE`] end the run as not supported
+/// (`nf-wdm-exallocatepoolwithtag`).
 ///
 /// # Safety
 /// The same as for [`ExAllocatePool2`].

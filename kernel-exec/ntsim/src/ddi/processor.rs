@@ -17,8 +17,10 @@ use crate::{
 };
 
 /// Returns the current processor's index among all, and writes its group and number to `ProcNumber`
-/// unless that is null. Any IRQL; below DISPATCH_LEVEL the thread may have moved to another
-/// processor since (`nf-wdm-kegetcurrentprocessornumberex`).
+/// unless that is null.
+///
+/// Any IRQL; below DISPATCH_LEVEL the thread may have moved to another processor since
+/// (`nf-wdm-kegetcurrentprocessornumberex`).
 ///
 /// # Safety
 /// `ProcNumber` is null or valid for a write.
@@ -60,8 +62,9 @@ pub unsafe extern "C" fn KeQueryActiveGroupCount() -> USHORT {
     count
 }
 
-/// Writes the group and number of the processor with this index to `ProcNumber`. Returns
-/// STATUS_SUCCESS, or STATUS_INVALID_PARAMETER if there is no such processor. Any IRQL
+/// Writes the group and number of the processor with this index to `ProcNumber`.
+///
+/// Returns STATUS_SUCCESS, or STATUS_INVALID_PARAMETER if there is no such processor. Any IRQL
 /// (`nf-wdm-kegetprocessornumberfromindex`).
 ///
 /// # Safety

@@ -20,8 +20,10 @@ fn begin<'a>(ddi: Ddi, lock: PKSPIN_LOCK, handle: PKLOCK_QUEUE_HANDLE) -> Entere
     machine
 }
 
-/// Raises IRQL to DISPATCH_LEVEL and acquires a spin lock with a handle on the stack. Rules and bug
-/// checks are those of [`KeAcquireSpinLockRaiseToDpc`](super::KeAcquireSpinLockRaiseToDpc)
+/// Raises IRQL to DISPATCH_LEVEL and acquires a spin lock with a handle on the stack.
+///
+/// Rules and bug checks are those of
+/// [`KeAcquireSpinLockRaiseToDpc`](super::KeAcquireSpinLockRaiseToDpc)
 /// (`nf-wdm-keacquireinstackqueuedspinlock`).
 ///
 /// # Safety
@@ -35,9 +37,10 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLock(
     machine.checked(queued_lock::acquire_and_raise(machine, SpinLock, LockHandle, ddi));
 }
 
-/// Releases a lock of [`KeAcquireInStackQueuedSpinLock`] by its handle and restores IRQL. Rules and
-/// bug checks are those of [`KeReleaseSpinLock`](super::KeReleaseSpinLock). Bug check 0xC4/0x1007
-/// if the lock was acquired without a handle or with another
+/// Releases a lock of [`KeAcquireInStackQueuedSpinLock`] by its handle and restores IRQL.
+///
+/// Rules and bug checks are those of [`KeReleaseSpinLock`](super::KeReleaseSpinLock). Bug check
+/// 0xC4/0x1007 if the lock was acquired without a handle or with another
 /// (`nf-wdm-kereleaseinstackqueuedspinlock`).
 ///
 /// # Safety
@@ -65,8 +68,9 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLockAtDpcLevel(
     machine.checked(queued_lock::acquire_at_dispatch(machine, SpinLock, LockHandle, ddi));
 }
 
-/// Releases a spin lock like [`KeReleaseInStackQueuedSpinLock`], without a change of IRQL. At
-/// DISPATCH_LEVEL or above, otherwise bug check 0xC4/0x41
+/// Releases a spin lock like [`KeReleaseInStackQueuedSpinLock`], without a change of IRQL.
+///
+/// At DISPATCH_LEVEL or above, otherwise bug check 0xC4/0x41
 /// (`nf-wdm-kereleaseinstackqueuedspinlockfromdpclevel`).
 ///
 /// # Safety

@@ -19,9 +19,11 @@ fn begin<'a>(ddi: Ddi, lock: PIO_REMOVE_LOCK, size: ULONG) -> Entered<'a> {
     machine
 }
 
-/// Initialises a remove lock. PASSIVE_LEVEL. Bug check 0x139 (14) if the lock at this address is
-/// held. The times and marks are those of checked builds, and ignored as in free ones. Another size
-/// ends the run as not supported (`nf-wdm-ioinitializeremovelock`).
+/// Initialises a remove lock.
+///
+/// PASSIVE_LEVEL. Bug check 0x139 (14) if the lock at this address is held. The times and marks are
+/// those of checked builds, and ignored as in free ones. Another size ends the run as not supported
+/// (`nf-wdm-ioinitializeremovelock`).
 ///
 /// # Safety
 /// `Lock` is valid for writes, and stays valid and where it is while it is used.
@@ -37,9 +39,11 @@ pub unsafe extern "C" fn IoInitializeRemoveLockEx(
     machine.checked(remove_lock::initialize(machine, Lock));
 }
 
-/// Acquires a remove lock. Returns STATUS_DELETE_PENDING once [`IoReleaseRemoveLockAndWaitEx`] has
-/// been called. IRQL ≤ DISPATCH_LEVEL. Bug check 0x139 (3) if `RemoveLock` is not a remove lock, or
-/// was moved (`nf-wdm-ioacquireremovelock`).
+/// Acquires a remove lock.
+///
+/// Returns STATUS_DELETE_PENDING once [`IoReleaseRemoveLockAndWaitEx`] has been called. IRQL ≤
+/// DISPATCH_LEVEL. Bug check 0x139 (3) if `RemoveLock` is not a remove lock, or was moved
+/// (`nf-wdm-ioacquireremovelock`).
 ///
 /// # Safety
 /// `RemoveLock` was initialised and is valid.
@@ -73,8 +77,10 @@ pub unsafe extern "C" fn IoReleaseRemoveLockEx(RemoveLock: PIO_REMOVE_LOCK, Tag:
 }
 
 /// Releases the caller's acquisition of a remove lock and waits until all others have been
-/// released. PASSIVE_LEVEL. Bug check 0x139 (14) on a second call, or if the lock was not acquired
-/// with this tag (`nf-wdm-ioreleaseremovelockandwait`).
+/// released.
+///
+/// PASSIVE_LEVEL. Bug check 0x139 (14) on a second call, or if the lock was not acquired with this
+/// tag (`nf-wdm-ioreleaseremovelockandwait`).
 ///
 /// # Safety
 /// The same as for [`IoAcquireRemoveLockEx`].

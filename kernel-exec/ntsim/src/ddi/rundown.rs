@@ -72,9 +72,10 @@ pub unsafe extern "C" fn ExReleaseRundownProtectionEx(RunRef: PEX_RUNDOWN_REF, C
     machine.checked(rundown::release(machine, RunRef, Count));
 }
 
-/// Begins rundown, and waits until every acquisition has been released. Returns at once if rundown
-/// is over. IRQL ≤ APC_LEVEL, otherwise bug check 0xC4/0x3B, or 0xB8 in a DPC routine
-/// (`nf-wdm-exwaitforrundownprotectionrelease`).
+/// Begins rundown, and waits until every acquisition has been released.
+///
+/// Returns at once if rundown is over. IRQL ≤ APC_LEVEL, otherwise bug check 0xC4/0x3B, or 0xB8 in
+/// a DPC routine (`nf-wdm-exwaitforrundownprotectionrelease`).
 ///
 /// # Safety
 /// The same as for [`ExAcquireRundownProtection`].

@@ -18,9 +18,11 @@ use crate::{
     verifier::irql::Ddi,
 };
 
-/// Initialises a string with characters that end with a zero, without copying them. From null it
-/// makes an empty string. IRQL ≤ DISPATCH_LEVEL, where both are resident, otherwise bug check 0xD1.
-/// More than 32,766 characters end the run as not supported (`nf-wdm-rtlinitunicodestring`).
+/// Initialises a string with characters that end with a zero, without copying them.
+///
+/// From null it makes an empty string. IRQL ≤ DISPATCH_LEVEL, where both are resident, otherwise
+/// bug check 0xD1. More than 32,766 characters end the run as not supported
+/// (`nf-wdm-rtlinitunicodestring`).
 ///
 /// # Safety
 /// `DestinationString` is valid for a write; `SourceString` is null or valid up to its zero, as
@@ -33,9 +35,10 @@ pub unsafe extern "C" fn RtlInitUnicodeString(DestinationString: PUNICODE_STRING
     machine.checked(string::initialize(machine, DestinationString, SourceString));
 }
 
-/// Copies as many characters as fit, or none from null. Any IRQL. At DISPATCH_LEVEL and above both
-/// strings and their buffers are resident, otherwise bug check 0xD1, as for freed memory
-/// (`nf-wdm-rtlcopyunicodestring`).
+/// Copies as many characters as fit, or none from null.
+///
+/// Any IRQL. At DISPATCH_LEVEL and above both strings and their buffers are resident, otherwise bug
+/// check 0xD1, as for freed memory (`nf-wdm-rtlcopyunicodestring`).
 ///
 /// # Safety
 /// Both are strings with valid buffers; `SourceString` may be null.

@@ -100,9 +100,10 @@ pub unsafe extern "C" fn KeSetTimerEx(
     set(machine, Ddi::KeSetTimerEx, Timer, DueTime, Repeat { period, tolerance: 0 }, Dpc)
 }
 
-/// Sets a timer like [`KeSetTimerEx`]. Each expiry may be up to `TolerableDelay` milliseconds late,
-/// which is a schedule choice. A period or delay above MAXLONG ends the run as not supported
-/// (`nf-wdm-kesetcoalescabletimer`).
+/// Sets a timer like [`KeSetTimerEx`].
+///
+/// Each expiry may be up to `TolerableDelay` milliseconds late, which is a schedule choice. A
+/// period or delay above MAXLONG ends the run as not supported (`nf-wdm-kesetcoalescabletimer`).
 ///
 /// # Safety
 /// The same as for [`KeSetTimerEx`].

@@ -11,8 +11,9 @@ use crate::{
     verifier::irql::Ddi,
 };
 
-/// Returns whether the caller, which is at DISPATCH_LEVEL or above, should yield the processor. The
-/// answer is TRUE once the processor has been there for longer than
+/// Returns whether the caller, which is at DISPATCH_LEVEL or above, should yield the processor.
+///
+/// The answer is TRUE once the processor has been there for longer than
 /// [`Config::yield_after`](crate::Config::yield_after).
 ///
 /// The time counts from the first DPC of the current drain, or, in a thread, from where it raised

@@ -22,9 +22,10 @@ use crate::{
     verifier::irql::Ddi,
 };
 
-/// Allocates a work item for a device, in non-paged pool. Returns null if memory is low. IRQL ≤
-/// DISPATCH_LEVEL. Bug check 0xE4 (3, item, object) if `DeviceObject` is not a device
-/// (`nf-wdm-ioallocateworkitem`).
+/// Allocates a work item for a device, in non-paged pool.
+///
+/// Returns null if memory is low. IRQL ≤ DISPATCH_LEVEL. Bug check 0xE4 (3, item, object) if
+/// `DeviceObject` is not a device (`nf-wdm-ioallocateworkitem`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run, because the call checks that `DeviceObject` is a
@@ -38,9 +39,10 @@ pub unsafe extern "C" fn IoAllocateWorkItem(DeviceObject: PDEVICE_OBJECT) -> PIO
     item
 }
 
-/// Frees a work item of [`IoAllocateWorkItem`]. IRQL ≤ DISPATCH_LEVEL. Bug check 0xE4 (2, item,
-/// routine) if it is in a queue; 0xE4 if it is not a work item; 0xD1 if it was freed before
-/// (`nf-wdm-iofreeworkitem`).
+/// Frees a work item of [`IoAllocateWorkItem`].
+///
+/// IRQL ≤ DISPATCH_LEVEL. Bug check 0xE4 (2, item, routine) if it is in a queue; 0xE4 if it is not
+/// a work item; 0xD1 if it was freed before (`nf-wdm-iofreeworkitem`).
 ///
 /// # Safety
 /// `IoWorkItem` is from [`IoAllocateWorkItem`].
@@ -50,9 +52,11 @@ pub unsafe extern "C" fn IoFreeWorkItem(IoWorkItem: PIO_WORKITEM) {
     machine.checked(work_item::free(machine, IoWorkItem));
 }
 
-/// Initialises a work item in the driver's own memory, for a device or the driver. Any IRQL. Bug
-/// check 0xD1 if the storage is pageable; 0xE4 (1, item) if an item there is queued; 0xE4 (3, item,
-/// object) if `IoObject` is neither a device nor the driver (`nf-wdm-ioinitializeworkitem`).
+/// Initialises a work item in the driver's own memory, for a device or the driver.
+///
+/// Any IRQL. Bug check 0xD1 if the storage is pageable; 0xE4 (1, item) if an item there is queued;
+/// 0xE4 (3, item, object) if `IoObject` is neither a device nor the driver
+/// (`nf-wdm-ioinitializeworkitem`).
 ///
 /// # Safety
 /// `IoWorkItem` is valid for writes of [`IoSizeofWorkItem`] bytes, and stays valid while the item
@@ -65,9 +69,10 @@ pub unsafe extern "C" fn IoInitializeWorkItem(IoObject: PVOID, IoWorkItem: PIO_W
     machine.checked(work_item::initialize(machine, IoWorkItem, IoObject));
 }
 
-/// Uninitialises a work item of [`IoInitializeWorkItem`]. Any IRQL. Bug check 0xE4 (2, item,
-/// routine) if it is in a queue; 0xE4 if it is not a work item, or is one of IoAllocateWorkItem
-/// (`nf-wdm-iouninitializeworkitem`).
+/// Uninitialises a work item of [`IoInitializeWorkItem`].
+///
+/// Any IRQL. Bug check 0xE4 (2, item, routine) if it is in a queue; 0xE4 if it is not a work item,
+/// or is one of IoAllocateWorkItem (`nf-wdm-iouninitializeworkitem`).
 ///
 /// # Safety
 /// `IoWorkItem` is valid.
@@ -89,9 +94,11 @@ pub unsafe extern "C" fn IoSizeofWorkItem() -> ULONG {
     size
 }
 
-/// Queues a work item. A system worker thread takes it out of the queue and calls `WorkerRoutine`
-/// at PASSIVE_LEVEL with its device and `Context`. The device stays referenced until the routine
-/// has returned. The routine may free the item or queue it again.
+/// Queues a work item.
+///
+/// A system worker thread takes it out of the queue and calls `WorkerRoutine` at PASSIVE_LEVEL with
+/// its device and `Context`. The device stays referenced until the routine has returned. The
+/// routine may free the item or queue it again.
 ///
 /// Each queue has few workers ([`Config::workers`](crate::Config::workers)). While their routines
 /// wait, no other item of the queue runs. IRQL ≤ DISPATCH_LEVEL.
@@ -137,9 +144,10 @@ pub unsafe extern "C" fn IoQueueWorkItemEx(
     machine.checked(work_item::queue_io(&machine, ddi, IoWorkItem, QueueType, call));
 }
 
-/// Initialises a work item of the executive. In NT this is an inline function. Any IRQL. Bug check
-/// 0xD1 if the storage is pageable; 0xE4 (1, item) if an item there is queued
-/// (`nf-wdm-exinitializeworkitem`).
+/// Initialises a work item of the executive.
+///
+/// In NT this is an inline function. Any IRQL. Bug check 0xD1 if the storage is pageable; 0xE4 (1,
+/// item) if an item there is queued (`nf-wdm-exinitializeworkitem`).
 ///
 /// # Safety
 /// `Item` is valid for writes, and stays valid while it is queued.
@@ -157,8 +165,9 @@ pub unsafe extern "C" fn ExInitializeWorkItem(
 }
 
 /// Queues a work item of the executive like [`IoQueueWorkItem`], but without keeping the driver
-/// loaded until the routine has returned. An item that is queued or runs at unload is bug check
-/// 0xCE (`nf-wdm-exqueueworkitem`).
+/// loaded until the routine has returned.
+///
+/// An item that is queued or runs at unload is bug check 0xCE (`nf-wdm-exqueueworkitem`).
 ///
 /// # Safety
 /// `WorkItem` was initialised and is valid while it is queued; its routine may be called with its
