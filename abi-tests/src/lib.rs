@@ -1,7 +1,8 @@
-//! Tests that pin the binary interface of ntcom. They compare the runtime's types, and `ntcom.h` as
-//! C and C++ compilers have it, with the numbers of the contract (docs/abi-contract.md). Those
-//! numbers are written by hand and never computed. Clients that no Rust compiler built use
-//! operations too.
+//! Tests that pin the binary interface of ntcom.
+//!
+//! They compare the runtime's types, and `ntcom.h` as C and C++ compilers have it, with the numbers
+//! of the contract (docs/abi-contract.md). Those numbers are written by hand and never computed.
+//! Clients that no Rust compiler built use operations too.
 //!
 //! - `golden`: `abi.golden` has exactly the lines of the Rust definitions.
 //! - `layout`: The runtime's tables, values and IIDs.

@@ -1,6 +1,7 @@
-//! Clients that no Rust compiler built use operations of ours on the simulated kernel. The
-//! operations are pending, completed, failed or cancelled, or the constant one for which there is
-//! no memory. Each is of seven types, with values that can be recognised by their bytes.
+//! Clients that no Rust compiler built use operations of ours on the simulated kernel.
+//!
+//! The operations are pending, completed, failed or cancelled, or the constant one for which there
+//! is no memory. Each is of seven types, with values that can be recognised by their bytes.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use core::future::pending;

@@ -1,6 +1,7 @@
-//! `ntcom.h`, measured by compilers. Their numbers are compared with numbers that are written by
-//! hand. The header's own static asserts have the numbers for 32-bit too, and every available
-//! compiler checks them.
+//! The numbers of `ntcom.h`, as compilers measure them, against numbers that are written by hand.
+//!
+//! The header's own static asserts have the numbers for 32-bit too, and every available compiler
+//! checks them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use core::ffi::{CStr, c_char, c_void};

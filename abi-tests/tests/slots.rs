@@ -1,8 +1,9 @@
-//! Every slot. A call arrives in the slot with its number, with the arguments in their places, and
-//! the answer comes back whole. Each argument and each answer identifies itself. C and C++ call
-//! tables that are laid out by hand here. Calls that are laid out by hand here arrive at objects in
-//! C and in C++. All of it is done with the platform's calling convention, and with that of 64-bit
-//! Windows.
+//! Every slot, called from both sides.
+//!
+//! A call arrives in the slot with its number, with the arguments in their places, and the answer
+//! comes back whole. Each argument and each answer identifies itself. C and C++ call tables that
+//! are laid out by hand here. Calls that are laid out by hand here arrive at objects in C and in
+//! C++. All of it is done with the platform's calling convention, and with that of 64-bit Windows.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use core::{cell::RefCell, ffi::c_void};

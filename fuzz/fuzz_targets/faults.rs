@@ -1,27 +1,4 @@
 //! The `faults` target. It only calls the library.
 #![cfg_attr(fuzzing, no_main)]
 
-#[cfg(fuzzing)]
-mod glue {
-    use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-    use ntcom_fuzz::{
-        harness::{committed, libfuzzer},
-        targets::FaultsInput,
-    };
-    use ntcom_fuzz_model::mutate::mutate;
-
-    fuzz_target!(init: committed::start::<FaultsInput>(), |input: FaultsInput| libfuzzer::run(&input));
-
-    fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-        mutate::<FaultsInput>(data, size, max_size, seed, fuzzer_mutate)
-    });
-}
-
-#[cfg(fuzzing)]
-#[path = "asan_options.rs"]
-mod asan_options;
-
-#[cfg(not(fuzzing))]
-fn main() {
-    println!("a fuzz target: run it with `cargo xtask fuzz --target faults`");
-}
+ntcom_fuzz::fuzz_program!(FaultsInput);

@@ -2,7 +2,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `harness` | the runs, reports, features and statistics of all targets |
+//! | `harness` | the runs, reports, features and statistics of all targets, and what their worlds share |
 //! | `operations` | the steps and the oracles of the targets `vtable` and `schedules` |
 //! | `executor` | another grammar, and everything else of the targets `executor` and `faults` |
 //! | `com` | another grammar, and everything else of the target `com` |

@@ -94,9 +94,9 @@ fn random_talk_with_a_foreign_operation_is_as_the_contract_says() {
 #[test]
 fn a_call_without_a_reference_is_reported() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    world::begin();
     let program = || {
         world::with(|world| {
-            world.reset();
             let spawn = Op::SpawnError { kind: ValueKind::U8, status: 0 };
             let step = |op| OperationStep { processor: 0, target: 0, op };
             perform(world, 0, 1, &step(spawn)).unwrap();

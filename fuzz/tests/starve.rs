@@ -8,9 +8,10 @@ use ntcom_fuzz::executor::{
     input::{Plan, Setting},
     judge,
     ops::{ExecutorStep, Op, SpawnMode, TaskKind},
-    script::{STEPS, Script, Shape, Span},
-    world::{self, ExecutorWorld},
+    script::{Script, Shape, Span},
+    world,
 };
+use ntcom_fuzz_model::script::STEPS;
 use ntsim::starve;
 
 /// The byte of a step, from its number and its operand.
@@ -76,7 +77,7 @@ fn hunt(plan: &Plan) -> usize {
     );
     if let Some(finding) = starved.finding {
         // The remains of this run refer to a kernel that has stopped.
-        world::with(ExecutorWorld::reset);
+        world::end(true);
         let what = format!("allocation {:?} of {} has failed", finding.allocation, finding.callers);
         panic!("{what}: {}\n{:?}\n{:#?}\ntrace:\n{}", finding.stop, plan.setting, plan.steps, finding.trace);
     }

@@ -13,25 +13,21 @@ use core::{num::NonZeroU32, time::Duration};
 
 use crate::{nt, status::NTSTATUS};
 
-/// The number of polls of a task in one run of a DPC or work item, before the task lets the
-/// processor or the worker thread go. [`DpcOptions`](crate::DpcOptions) may set another number.
+/// The number of polls of a task in one run of a DPC or work item, which is 16.
 ///
-/// ```
-/// assert_eq!(ntcom_exec::DEFAULT_POLL_BUDGET.get(), 16);
-/// ```
+/// After these polls the task lets the processor or the worker thread go.
+/// [`DpcOptions`](crate::DpcOptions) may set another number.
 pub const DEFAULT_POLL_BUDGET: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
-/// The time for which a task may be polled again and again in one run of a DPC or work item. The
-/// guidelines for DPC routines ask for a run below 100 microseconds
-/// (learn.microsoft.com/windows-hardware/drivers/kernel/guidelines-for-writing-dpc-routines).
+/// The time for which a task may be polled in one run of a DPC or work item, 100 microseconds.
 ///
-/// ```
-/// assert_eq!(ntcom_exec::DEFAULT_TIME_BUDGET.as_micros(), 100);
-/// ```
+/// The guidelines for DPC routines ask for a run below 100 microseconds
+/// (learn.microsoft.com/windows-hardware/drivers/kernel/guidelines-for-writing-dpc-routines).
 pub const DEFAULT_TIME_BUDGET: Duration = Duration::from_micros(100);
 
-/// The polls and the time that one run may spend; the run ends with the first of them. A poll that
-/// has begun is never cut short.
+/// The polls and the time that one run may spend.
+///
+/// The run ends when one of them is spent. A poll that has begun is never cut short.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budget {
     polls: NonZeroU32,
@@ -81,9 +77,10 @@ pub(crate) struct Spending {
 }
 
 impl Spending {
-    /// Counts a poll. Returns whether another poll may follow. It looks at the clock only for a
-    /// task that has already been woken. A task that has not been woken is polled again only if a
-    /// wake comes at this very moment.
+    /// Counts a poll, and returns whether another poll may follow.
+    ///
+    /// It looks at the clock only for a task that has already been woken. A task that has not been
+    /// woken is polled again only if a wake comes at this very moment.
     pub(crate) fn poll_ended(&mut self, woken: bool) -> bool {
         self.polls = self.polls.saturating_sub(1);
         self.polls > 0 && (!woken || nt::interrupt_time() < self.until)

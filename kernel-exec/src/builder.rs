@@ -1,4 +1,4 @@
-//! Spawning tasks: the builder, and the two functions for tasks without options.
+//! Spawning tasks, by the builder, and by two functions for tasks without options.
 
 use core::future::Future;
 
@@ -10,7 +10,7 @@ use crate::{
     task::CancelHandle,
 };
 
-/// Says where a task runs and where its block comes from, and spawns it.
+/// A builder that spawns tasks, with a placement and an allocator.
 ///
 /// Without options a task runs on DPCs, in a block from [`GlobalAllocator`]. With `ntcom` the same
 /// builder spawns operations (`ntcom::SpawnOperation`).
@@ -65,7 +65,7 @@ pub struct TaskBuilder<P = OnDpcs, A = GlobalAllocator> {
 }
 
 impl TaskBuilder {
-    /// A builder without options.
+    /// Makes a builder without options.
     pub const fn new() -> Self {
         Self { placement: OnDpcs, allocator: GlobalAllocator }
     }
@@ -80,7 +80,7 @@ impl Default for TaskBuilder {
 impl<P, A> TaskBuilder<P, A> {
     /// Sets where the task runs.
     ///
-    /// `DpcOptions` has an importance, a processor and a budget; `OnWorkItems` is PASSIVE_LEVEL;
+    /// `DpcOptions` has an importance, a processor and a budget. `OnWorkItems` is PASSIVE_LEVEL.
     /// `Migrating` is for a task that goes there with [`passive`](crate::passive()).
     pub fn on<Q: Placement>(self, placement: Q) -> TaskBuilder<Q, A> {
         TaskBuilder { placement, allocator: self.allocator }
@@ -93,7 +93,7 @@ impl<P, A> TaskBuilder<P, A> {
         TaskBuilder { placement: self.placement, allocator }
     }
 
-    /// The placement and the allocator.
+    /// Returns the placement and the allocator.
     #[doc(hidden)]
     pub fn into_parts(self) -> (P, A) {
         (self.placement, self.allocator)
@@ -103,11 +103,12 @@ impl<P, A> TaskBuilder<P, A> {
 impl<P: Placement, A: Allocator + Send + 'static> TaskBuilder<P, A> {
     /// Spawns a task that runs `future` to its end. Dropping the handle does not cancel it.
     ///
-    /// IRQL: ≤ DISPATCH_LEVEL; wakes, cancels and the drop of wakers and handles: likewise. On DPCs
-    /// the first poll is over before this returns, as for [`spawn_dpc_task`]; on another processor,
-    /// with low importance, or on work items it may come later.
+    /// On DPCs the first poll is over before this returns, as for [`spawn_dpc_task`]. On another
+    /// processor, with low importance, or on work items it may come later.
     ///
-    /// The future passes over the caller's stack: see [`spawn_dpc_task`] on large ones.
+    /// IRQL: ≤ DISPATCH_LEVEL, also for wakes, for cancels, and for dropping wakers and handles.
+    ///
+    /// The future passes over the caller's stack (see [`spawn_dpc_task`] on large ones).
     ///
     /// # Errors
     /// - `STATUS_INVALID_PARAMETER`: there is no such processor; a budget of no polls; a time
@@ -133,16 +134,18 @@ impl<P: Placement, A: Allocator + Send + 'static> TaskBuilder<P, A> {
 
 /// Spawns a task that runs a future to its end in DPCs, on the processor that wakes it.
 ///
-/// The body is polled and dropped at DISPATCH_LEVEL: it must not touch pageable memory nor wait for
-/// anything. The task belongs to the image's default tracker. IRQL of the caller: ≤ DISPATCH_LEVEL;
-/// below it the first poll is over before this returns, unless the kernel advises the processor to
-/// leave its DPCs (`KeShouldYieldProcessor`): then a timer runs the task.
+/// The body is polled and dropped at DISPATCH_LEVEL, so it must not touch pageable memory nor wait
+/// for anything. The task belongs to the image's default tracker.
+///
+/// IRQL of the caller: ≤ DISPATCH_LEVEL. Below it the first poll is over before this returns,
+/// unless the kernel advises the processor to leave its DPCs (`KeShouldYieldProcessor`). Then a
+/// timer runs the task.
 ///
 /// # Large futures
-/// The future passes over the caller's stack, of which a thread has 24 KiB in all: once in an
-/// optimised build, and several times in another. So does every future that a spawning call takes
-/// by value. Keep what is large in pool and move a pointer to it into the future, or build the body
-/// of an operation in its block: `ntcom::SpawnOperation` takes an initialiser.
+/// The future passes over the caller's stack, once in an optimised build, and several times in
+/// another. A thread has 24 KiB of stack in all. The same holds for every future that a spawning
+/// call takes by value. Keep large data in pool and move a pointer to it into the future. Or build
+/// the body of an operation in its block, because `ntcom::SpawnOperation` takes an initialiser.
 ///
 /// # Errors
 /// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the task.

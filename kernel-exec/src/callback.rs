@@ -161,7 +161,7 @@ mod in_kernel {
         /// # Errors
         /// - `STATUS_DELETE_PENDING`: the image's tracker has been closed and has no unfinished
         ///   task.
-        /// - `STATUS_NOT_SUPPORTED`: without a kernel.
+        /// - `STATUS_NOT_SUPPORTED`: the build has no kernel.
         pub fn expect(self: Pin<&mut Self>) -> Result<*mut c_void, NTSTATUS> {
             // SAFETY: nothing is moved out of the reference.
             let this = unsafe { self.get_unchecked_mut() };

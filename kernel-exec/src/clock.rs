@@ -10,8 +10,9 @@ const PER_SECOND: u64 = 10_000_000;
 /// Nanoseconds of a unit.
 const NANOSECONDS: u32 = 100;
 
-/// A moment by the kernel's interrupt time, which is the time since the machine was started, in
-/// units of 100 ns. It never goes back, and setting the system's clock does not move it
+/// A moment of the kernel's interrupt time, in units of 100 ns since the machine was started.
+///
+/// Interrupt time never goes back, and setting the system's clock does not move it
 /// (`KeQueryInterruptTimePrecise`).
 ///
 /// IRQL of every method: any.
@@ -63,9 +64,11 @@ impl Instant {
         Duration::new(units / PER_SECOND, nanoseconds)
     }
 
-    /// Computes the next tick after one that was due at this moment and is seen at `now`. Returns
-    /// the number of later ticks that are over too, and the moment of the first tick that is not
-    /// over. That moment is `None` if it is beyond the clock's range, or if the period is zero.
+    /// Computes the next tick after one that was due at this moment and is seen at `now`.
+    ///
+    /// Returns the number of later ticks that are over too, and the moment of the first tick that
+    /// is not over. That moment is `None` if it is beyond the clock's range, or if the period is
+    /// zero.
     pub(crate) fn next_multiple(self, period: Duration, now: Self) -> (u64, Option<Self>) {
         let late = now.0.saturating_sub(self.0);
         let Some(period) = units(period) else { return (0, None) };

@@ -27,12 +27,6 @@ unsafe impl Send for Phase {}
 
 pin_project! {
     /// The future of [`try_finally`] and [`on_cancel`].
-    ///
-    /// ```
-    /// use core::future::{Ready, ready};
-    /// let guarded: ntcom_exec::TryFinally<Ready<u32>, Ready<()>> = ntcom_exec::try_finally(ready(1), ready(()));
-    /// # drop(guarded);
-    /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct TryFinally<M: Future, C: Future> {
         #[pin]
@@ -58,7 +52,8 @@ pin_project! {
 /// If `main` ends, its value follows the cleanup as `Some`. If the task is cancelled and `main`
 /// returns Pending without having taken the request, `main` is dropped. Then the cleanup runs to
 /// its end, and the result is `None`. From then on the task unwinds, so the code around this future
-/// may only clean up too. Inside the cleanup no cancellation is seen.
+/// may only clean up too. Inside the cleanup no cancellation is seen. IRQL: that of the task's
+/// body.
 ///
 /// The cleanup does *not* run in these cases:
 ///
@@ -85,8 +80,9 @@ pub fn try_finally<M: Future, C: Future<Output = ()>>(main: M, cleanup: C) -> Tr
     TryFinally { main: Some(main), cleanup, value: None, phase: Phase::Main, always: true }
 }
 
-/// Runs `main` as [`try_finally`] does, but runs the cleanup on cancellation only. When `main` ends
-/// by itself, the cleanup is dropped unpolled.
+/// Runs `main` as [`try_finally`] does, but runs the cleanup on cancellation only.
+///
+/// When `main` ends by itself, the cleanup is dropped unpolled.
 ///
 /// ```
 /// # async fn transfer() -> u32 { 7 }
@@ -139,7 +135,7 @@ impl<M: Future, C: Future<Output = ()>> Future for TryFinally<M, C> {
     }
 }
 
-/// Lets other tasks run first. It is pending once, with its task already woken.
+/// Lets other tasks run first, by being pending once with its task already woken.
 ///
 /// The task is polled again in the same run while its poll budget lasts. After that a task on DPCs
 /// continues by a timer, so that other DPCs run, and a task on work items goes behind the other
@@ -158,11 +154,6 @@ pub fn yield_now() -> YieldNow {
 }
 
 /// The future of [`yield_now`].
-///
-/// ```
-/// let yields: ntcom_exec::YieldNow = ntcom_exec::yield_now();
-/// # drop(yields);
-/// ```
 #[must_use = "futures do nothing unless polled"]
 #[derive(Debug)]
 pub struct YieldNow {

@@ -88,7 +88,7 @@ impl DpcQueue {
         }
     }
 
-    /// Initializes the DPC and stores the task.
+    /// Initialises the DPC and stores the task.
     ///
     /// # Errors
     /// `STATUS_INVALID_PARAMETER`: the processor in the settings does not exist.
@@ -103,7 +103,7 @@ impl DpcQueue {
         unsafe { self.initialize(self.dpc.get()) }
     }
 
-    /// Initializes one of the two DPCs with the settings.
+    /// Initialises one of the two DPCs with the settings.
     ///
     /// # Errors
     /// `STATUS_INVALID_PARAMETER`: the processor in the settings does not exist.

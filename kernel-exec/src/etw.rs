@@ -18,12 +18,12 @@ use core::fmt::{self, Write as _};
 use self::{gate::Gate, line::Line};
 use crate::{nt, status::NTSTATUS, sync::const_fn};
 
-/// A provider of events, with its GUID and, once it is registered, its handle. It is a static of
-/// the driver.
+/// A provider of events for Event Tracing for Windows, as a static of the driver.
 ///
-/// Events are strings, with a level and keywords, that consumers read without a manifest
-/// (`EtwWriteString`). The levels are those of `TRACE_LEVEL_*`: 1 critical, 2 error, 3 warning, 4
-/// information, 5 verbose. Level 0, and keyword 0, pass every session's filter.
+/// The provider has a GUID and, once it is registered, a handle. Events are strings, with a level
+/// and keywords, that consumers read without a manifest (`EtwWriteString`). The levels are those of
+/// `TRACE_LEVEL_*`, which are 1 for critical, 2 for error, 3 for warning, 4 for information and 5
+/// for verbose. Level 0, and keyword 0, pass every session's filter.
 ///
 /// Every method may be called at the same time on several processors. While no session listens, a
 /// write is one kernel call, or none if the provider is not registered.
@@ -97,8 +97,9 @@ impl EtwProvider {
         Ok(EtwRegistration { provider: self })
     }
 
-    /// Unregisters a provider after its registration was [kept](EtwRegistration::keep). It waits
-    /// until no writer is inside; later writes do nothing.
+    /// Unregisters a provider after its registration was [kept](EtwRegistration::keep).
+    ///
+    /// It waits until no writer is inside. Later writes do nothing.
     ///
     /// Nothing happens if the provider is not registered, or is being unregistered by another
     /// caller. Nothing happens either if a registration exists, because its drop unregisters the
@@ -119,8 +120,10 @@ impl EtwProvider {
         }
     }
 
-    /// Tells whether a session asks for events of this level with this keyword. False if the
-    /// provider is not registered. Use it to skip work that is needed only for an event. IRQL: any.
+    /// Tells whether a session asks for events of this level with this keyword.
+    ///
+    /// It returns false if the provider is not registered. Use it to skip work that is needed only
+    /// for an event. IRQL: any.
     ///
     /// ```
     /// # static PROVIDER: ntcom_exec::EtwProvider = ntcom_exec::EtwProvider::new(1);
@@ -134,21 +137,13 @@ impl EtwProvider {
         self.gate.enter().is_some_and(|entered| is_enabled(entered.value(), level, keyword))
     }
 
-    /// Writes an event, if a session asks for it; otherwise the message is not formatted.
+    /// Writes an event, if a session asks for it. Otherwise the message is not formatted.
     ///
     /// The message is formatted on the stack, and nothing is allocated. Text beyond 383 units of
     /// UTF-16 is cut off between two characters, and a null in the text becomes a space. IRQL: any,
     /// if the formatting may run there.
     ///
     /// An event for which a session has no room is lost, and the session counts it.
-    ///
-    /// ```
-    /// # static PROVIDER: ntcom_exec::EtwProvider = ntcom_exec::EtwProvider::new(2);
-    /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run_on(0, || {
-    /// PROVIDER.write(2, 0, format_args!("channel {} does not answer", 3));
-    /// # }).unwrap();
-    /// ```
     pub fn write(&self, level: u8, keyword: u64, message: fmt::Arguments<'_>) {
         let Some(entered) = self.gate.enter() else { return };
         if is_enabled(entered.value(), level, keyword) {
@@ -175,7 +170,8 @@ impl fmt::Debug for EtwProvider {
     }
 }
 
-/// A registered provider, until this is dropped. IRQL of its drop: PASSIVE_LEVEL.
+/// The registration of a provider, which lasts until this is dropped or kept. IRQL of its drop:
+/// PASSIVE_LEVEL.
 ///
 /// ```
 /// use ntcom_exec::{EtwProvider, NTSTATUS};
@@ -197,18 +193,9 @@ pub struct EtwRegistration {
 }
 
 impl EtwRegistration {
-    /// Leaves the provider registered, until [`EtwProvider::unregister`]. It is for drivers that
-    /// have no place to keep this. IRQL: any.
+    /// Leaves the provider registered, until [`EtwProvider::unregister`].
     ///
-    /// ```
-    /// # static PROVIDER: ntcom_exec::EtwProvider = ntcom_exec::EtwProvider::new(3);
-    /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run_on(0, || {
-    /// PROVIDER.register().unwrap().keep();
-    /// PROVIDER.unregister();
-    /// # }).unwrap();
-    /// # kernel.unload().unwrap();
-    /// ```
+    /// It is for drivers that have no place to keep the registration. IRQL: any.
     pub fn keep(self) {
         let kept = core::mem::ManuallyDrop::new(self);
         kept.provider.gate.keep();

@@ -14,21 +14,22 @@ use crate::{
     timer::{Sleep, sleep},
 };
 
-/// Waits until a kernel event is set, as `KeWaitForSingleObject` does, but keeps no thread. It
-/// checks the event every `period`, by a timer. When the wait ends, an event that resets itself has
-/// been reset.
+/// Waits until a kernel event is set, as `KeWaitForSingleObject` does, but keeps no thread.
+///
+/// The future checks the event every `period`, by a timer. When the wait ends, an event that resets
+/// itself has been reset.
 ///
 /// The kernel makes no callback when an event is set, so it cannot wake a task. If this driver sets
-/// the event itself, use a [`Signal`](crate::Signal) instead, which wakes. Where a period is too
-/// long, wait at PASSIVE_LEVEL, in a work item, which keeps a worker thread that long:
-/// `passive(async { /* KeWaitForSingleObject */ })` ([`passive`](crate::passive())).
+/// the event itself, use a [`Signal`](crate::Signal) instead, which wakes. If a period is too long,
+/// wait at PASSIVE_LEVEL, in a work item, which keeps a worker thread that long: `passive(async {
+/// /* KeWaitForSingleObject */ })` ([`passive`](crate::passive())).
 ///
-/// A period shorter than a clock tick counts as one tick; zero gives `STATUS_INVALID_PARAMETER` if
-/// the event is not set. Dropping the future at any time leaves the event as it is. IRQL of the
-/// polls and the drop: ≤ DISPATCH_LEVEL.
+/// A period shorter than a clock tick counts as one tick. Dropping the future at any time leaves
+/// the event as it is. IRQL of the polls and the drop: ≤ DISPATCH_LEVEL.
 ///
 /// # Errors
 /// The future returns:
+/// - `STATUS_INVALID_PARAMETER` if the period is zero and the event is not set;
 /// - the errors of [`sleep`], in a poll that would set the timer;
 /// - any status of `KeWaitForSingleObject` except success and timeout.
 ///
@@ -49,7 +50,7 @@ use crate::{
 /// // SAFETY: the event is never freed.
 /// let set = unsafe { ntcom_exec::wait_for_event(event, Duration::from_millis(20)) };
 /// ntcom_exec::spawn_dpc_task(async move { set.await.unwrap() }).unwrap();
-/// # // SAFETY: as above.
+/// # // SAFETY: the event is never freed.
 /// # unsafe { ddi::KeSetEvent(event, 0, 0) };
 /// # }).unwrap();
 /// # kernel.unload().unwrap();
@@ -59,11 +60,6 @@ pub unsafe fn wait_for_event(event: *mut nt::KEVENT, period: Duration) -> EventW
 }
 
 /// The future of [`wait_for_event`].
-///
-/// ```
-/// let unset: Option<ntcom_exec::EventWait> = None;
-/// # drop(unset);
-/// ```
 #[must_use = "futures do nothing unless polled"]
 #[derive(Debug)]
 pub struct EventWait {

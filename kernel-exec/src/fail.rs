@@ -2,8 +2,9 @@
 
 use crate::nt;
 
-/// The reason why the machine stops. In a kernel it is the first parameter of bug check 0x139
-/// (KERNEL_SECURITY_CHECK_FAILURE)
+/// The reason why the machine stops.
+///
+/// In a kernel it is the first parameter of bug check 0x139 (KERNEL_SECURITY_CHECK_FAILURE)
 /// (learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-0x139--kernel-security-check-failure).
 /// On a host without a kernel the program aborts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,15 +38,16 @@ pub fn fail_fast_corrupt_interface() -> ! {
 /// Stops the machine from a driver's panic handler, with a bug check that tells where the panic
 /// was.
 ///
-/// Bug check 0x139 (KERNEL_SECURITY_CHECK_FAILURE) with
+/// The bug check is 0x139 (KERNEL_SECURITY_CHECK_FAILURE), with these parameters:
 ///
 /// 1. 7, `FAST_FAIL_FATAL_APP_EXIT`;
 /// 2. the address of the source file's name, which is in the image, without a zero at its end;
 /// 3. the length of that name, in bytes;
 /// 4. the line in the upper 32 bits, the column in the lower ones.
 ///
-/// In WinDbg: `da <parameter 2> L<parameter 3>`, `? <parameter 4> >> 0n32`. The message is not
-/// formatted, because that would need stack that may not be there. IRQL: any.
+/// In WinDbg, `da <parameter 2> L<parameter 3>` prints the file's name, and
+/// `? <parameter 4> >> 0n32` the line. The message is not formatted, because that would need stack
+/// that may not be there. IRQL: any.
 ///
 /// ```
 /// # #[cfg(any())]
@@ -68,10 +70,6 @@ fn bug_check_parameters(location: &core::panic::Location<'_>) -> [u64; 3] {
 
 /// Calls user code below a slot. A panic in it stops the machine instead of unwinding into the
 /// caller `[C12]`.
-///
-/// ```
-/// assert_eq!(ntcom_exec::no_unwind(|| 6 * 7), 42);
-/// ```
 pub fn no_unwind<R>(f: impl FnOnce() -> R) -> R {
     NoUnwind::run(f)
 }

@@ -1,4 +1,4 @@
-//! An IRP as a task. The protocol is that of the [request](crate::request).
+//! IRPs as requests that tasks serve (see [`request`](crate::request) for the protocol).
 
 use core::future::Future;
 
@@ -10,20 +10,13 @@ use crate::{
 };
 
 /// An IRP that the driver has and that a task serves.
-///
-/// ```
-/// # let task: Option<ntcom_exec::IrpTask<core::future::Pending<ntcom_exec::IrpOutcome>>> = None;
-/// # drop(task);
-/// fn is_request<R: ntcom_exec::Request>() {}
-/// is_request::<ntcom_exec::Irp>();
-/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Irp(nt::PIRP);
 
 // SAFETY: the code that has an IRP may use it in any thread and on any processor.
 unsafe impl Send for Irp {}
 
-/// The future of a task that serves an IRP: see [`spawn_irp_task`].
+/// The future of a task that serves an IRP, which [`spawn_irp_task`] makes.
 ///
 /// ```
 /// use ntcom_exec::{CancelHandle, IrpOutcome, IrpTask, NTSTATUS, PoolAllocator, TaskBuilder};
@@ -88,20 +81,20 @@ unsafe impl Request for Irp {
     }
 }
 
-/// Serves an IRP by a task, as the last step of a dispatch routine. Returns `STATUS_PENDING`, which
-/// the dispatch routine must return.
+/// Serves an IRP by a task, as the last step of a dispatch routine.
 ///
-/// The IRP is marked pending. `spawn` is given the task's future and spawns it as it likes, on DPCs
-/// or on work items, with a handle. The IRP is completed with the outcome that `body` returns,
-/// after `body` has been dropped. Cancelling the IRP (`IoCancelIrp`) is a cancel request to the
-/// task `[C10]`. A body that does not take the request is dropped, and the IRP is completed with
-/// `STATUS_CANCELLED`. If the task cannot be spawned, the IRP is completed with the status of the
-/// refusal.
+/// It returns `STATUS_PENDING`, which the dispatch routine must return.
 ///
-/// IRQL: that of `spawn`, mostly ≤ DISPATCH_LEVEL. The IRP is completed at the body's IRQL, or in
-/// the canceller's context, or before this returns. The caller must not touch the IRP afterwards.
-/// The body may touch it only through the pointers that it was given, until it returns or is
-/// dropped.
+/// The IRP is marked pending. `spawn` is given the task's future. It spawns that future as it
+/// likes, on DPCs or on work items, and returns the handle. The IRP is completed with the outcome
+/// that `body` returns, after `body` has been dropped. Cancelling the IRP (`IoCancelIrp`) is a
+/// cancel request to the task `[C10]`. A body that does not take the request is dropped, and the
+/// IRP is completed with `STATUS_CANCELLED`. If the task cannot be spawned, the IRP is completed
+/// with the status of the refusal.
+///
+/// IRQL: that of `spawn`, mostly ≤ DISPATCH_LEVEL. The IRP is completed at the body's IRQL, in the
+/// canceller's context, or before this returns. The caller must not touch the IRP afterwards. The
+/// body may touch it only through the pointers that it was given, until it returns or is dropped.
 ///
 /// # Safety
 /// 1. `irp` is an IRP that this driver has been given by its dispatch routine. The driver has not
@@ -110,11 +103,11 @@ unsafe impl Request for Irp {
 /// 2. No other code uses its `DriverContext`.
 ///
 /// ```
+/// use ntcom_exec::nt::{PDEVICE_OBJECT, PIRP};
 /// use ntcom_exec::{IrpOutcome, NTSTATUS, TaskBuilder, sleep, spawn_irp_task};
-/// use ntsim::types::{NTSTATUS as Status, PDEVICE_OBJECT, PIRP};
 ///
 /// /// Serves a read after 20 ms.
-/// unsafe extern "C" fn dispatch_read(_device: PDEVICE_OBJECT, irp: PIRP) -> Status {
+/// unsafe extern "C" fn dispatch_read(_device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
 ///     let body = async {
 ///         match sleep(core::time::Duration::from_millis(20)).await {
 ///             Ok(()) => IrpOutcome { status: NTSTATUS::SUCCESS, information: 512 },
@@ -124,7 +117,7 @@ unsafe impl Request for Irp {
 ///     // SAFETY: the IRP is new, and this is its last use.
 ///     unsafe { spawn_irp_task(irp, body, |task| TaskBuilder::new().spawn(task)) }.0
 /// }
-/// # let _: unsafe extern "C" fn(PDEVICE_OBJECT, PIRP) -> Status = dispatch_read;
+/// # let _: unsafe extern "C" fn(PDEVICE_OBJECT, PIRP) -> i32 = dispatch_read;
 /// ```
 pub unsafe fn spawn_irp_task<F>(
     irp: nt::PIRP,

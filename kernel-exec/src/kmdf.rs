@@ -16,8 +16,10 @@ use crate::{
     sync::{AtomicUsize, Ordering},
 };
 
-/// Returns the WDM device object of a KMDF device (`WdfDeviceWdmGetDeviceObject`). Tasks on work
-/// items, [`OnWorkItems`](crate::OnWorkItems) and [`Migrating`](crate::Migrating) take it.
+/// Returns the WDM device object of a KMDF device (`WdfDeviceWdmGetDeviceObject`).
+///
+/// [`OnWorkItems`](crate::OnWorkItems) and [`Migrating`](crate::Migrating) take it, for tasks on
+/// work items.
 ///
 /// IRQL: ≤ DISPATCH_LEVEL.
 ///
@@ -57,8 +59,9 @@ fn context_type() -> PCWDF_OBJECT_CONTEXT_TYPE_INFO {
     &raw const REQUEST_CONTEXT.0
 }
 
-/// Returns the attributes that the requests of a device must have for tasks to serve them. Pass
-/// them to `WdfDeviceInitSetRequestAttributes`, before the device is created.
+/// Returns the attributes that the requests of a device must have for tasks to serve them.
+///
+/// Pass them to `WdfDeviceInitSetRequestAttributes`, before the device is created. IRQL: any.
 #[must_use]
 pub fn wdf_request_attributes() -> WDF_OBJECT_ATTRIBUTES {
     WDF_OBJECT_ATTRIBUTES {
@@ -73,9 +76,10 @@ pub fn wdf_request_attributes() -> WDF_OBJECT_ATTRIBUTES {
     }
 }
 
-/// A WDFREQUEST that a task serves. A KMDF driver passes it to
-/// [`spawn_request_task`](crate::spawn_request_task). It is completed with
-/// `WdfRequestCompleteWithInformation`.
+/// A WDFREQUEST that a task serves.
+///
+/// A KMDF driver passes it to [`spawn_request_task`](crate::spawn_request_task). The task's end
+/// completes it with `WdfRequestCompleteWithInformation`.
 #[derive(Clone, Copy, Debug)]
 pub struct WdfRequest(WDFREQUEST);
 
@@ -116,9 +120,9 @@ unsafe extern "C" fn evt_request_cancel(request: WDFREQUEST) {
     unsafe { request_cancelled(WdfRequest(request)) }
 }
 
-// SAFETY: 1. the storage is in the request's context; 2. WDF calls the routine, or tells the caller
-// that unmarks the request that it does not; 3. by WDF's lock; 4. the functions are documented for
-// ≤ DISPATCH_LEVEL.
+// SAFETY: 1. The storage is in the request's context. 2. WDF calls the routine, or tells the caller
+// that unmarks the request that it does not. 3. WDF's lock orders the two. 4. The functions are
+// documented for ≤ DISPATCH_LEVEL.
 unsafe impl Request for WdfRequest {
     fn storage(self) -> *mut RequestStorage {
         // The storage is the first field of the context, at offset 0.

@@ -40,8 +40,8 @@
 //! | `kmdf` | KMDF's devices and requests: `wdm_device_object`, `WdfRequest`; for drivers that build `wdk-sys` for KMDF |
 //! | `sim` | the executor is on the simulated kernel [`ntsim`](https://docs.rs/ntsim); wins over `wdk`; never in a driver |
 //!
-//! Without a kernel everything that needs none compiles. The timers and trackers are missing then,
-//! and spawning a task or an operation fails with `STATUS_NOT_SUPPORTED`.
+//! Without a kernel the parts that need none compile. The timers and trackers are missing then, and
+//! spawning a task or an operation fails with `STATUS_NOT_SUPPORTED`.
 //!
 //! `kmdf` has been type-checked only, against declarations written after the public documentation
 //! (`ci/wdk/wdf.rs`).
@@ -50,6 +50,9 @@
 //! from mingw-w64's DDK headers and not from the WDK's. It has run in that form on ntsim (`cargo
 //! xtask wdk-check`), but it has not run on Windows. A driver's image has room for 2048 processors,
 //! and a task on one with a higher number stops the machine (bug check 0x139, parameter 8).
+//!
+//! An item with a page that names no IRQL only computes or makes a value. It may be used at any
+//! IRQL if its memory is resident.
 //!
 //! Rules cited as `[C1]`…`[C21]` are the ABI contract's (docs/abi-contract.md), and `[T1]`… are
 //! those of the task protocol (`task/mod.rs`).
@@ -79,7 +82,7 @@ mod kmdf;
 #[cfg(kernel)]
 mod migrating;
 mod no_executor;
-mod nt;
+pub mod nt;
 mod oneshot;
 mod passive;
 mod placement;
@@ -164,15 +167,14 @@ pub use task::{
 #[cfg(kernel)]
 pub use work_item::WorkItemPort;
 
-/// True if this build runs on the simulated kernel. The feature `sim` is then on, perhaps through
-/// another package of the same build. It is never true in a driver.
+/// True if this build runs on the simulated kernel.
 ///
-/// ```
-/// const IS_A_TEST: bool = ntcom_exec::SIMULATED;
-/// ```
+/// The feature `sim` is then on, perhaps through another package of the same build. It is never
+/// true in a driver.
 pub const SIMULATED: bool = cfg!(kernel = "sim");
 
-/// This build names both kernels, because the features of two packages are unified: `wdk-sys` is
-/// built, and the executor is on the simulated kernel.
+/// True if this build names both kernels, because cargo unifies the features of two packages.
+///
+/// `wdk-sys` is built then, and the executor is on the simulated kernel.
 #[doc(hidden)]
 pub const BOTH_KERNELS: bool = cfg!(all(kernel = "sim", feature = "wdk", any(windows, wdk_check)));

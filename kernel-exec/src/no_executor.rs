@@ -8,8 +8,9 @@ use crate::{
     task::{Port, TaskPtr},
 };
 
-/// Refuses every task with `STATUS_NOT_SUPPORTED`. It is for builds without a kernel, and for
-/// interfaces without an executor.
+/// An executor that refuses every task with `STATUS_NOT_SUPPORTED`.
+///
+/// It is for builds without a kernel, and for interfaces without an executor.
 #[derive(Debug)]
 pub struct NoExecutor(());
 

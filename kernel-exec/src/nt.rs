@@ -1,12 +1,20 @@
-//! The kernel interface, and the only file that knows which kernel the executor is on.
+//! The kernel's types that functions of this crate take.
 //!
-//! Both kernels offer the same names, and the executor's code over them is the same on both.
-//! Without a kernel, memory comes from the host, failing fast is an abort, and nothing can be
-//! spawned. `build.rs` chooses the kernel.
+//! They are those of [`wdk-sys`](https://docs.rs/wdk-sys) on the real kernel, and those of
+//! [`ntsim`](https://docs.rs/ntsim) on the simulated one, with the same layout. A driver that runs
+//! on both names them by this path. There are none without a kernel.
+// The rest of this file is the only code that knows which kernel the executor is on. Both kernels
+// offer the same names, and the executor's code over them is the same on both. Without a kernel,
+// memory comes from the host, failing fast is an abort, and nothing can be spawned. `build.rs`
+// chooses the kernel.
 
-/// A list of every DDI that the executor calls, with its signature in both kernels. The structs are
-/// each kernel's own. All other types are written out, so that a `BOOLEAN` or a `ULONG` has the
-/// same width in both.
+#[cfg(kernel)]
+pub use ddi::{DEVICE_OBJECT, IRP, KEVENT, PDEVICE_OBJECT, PIRP};
+
+/// A list of every DDI that the executor calls, with its signature in both kernels.
+///
+/// The structs are each kernel's own. All other types are written out, so that a `BOOLEAN` or a
+/// `ULONG` has the same width in both.
 ///
 /// `ddis!(take …)` imports the functions from a module. `ddis!(check …)` only holds the module's
 /// functions to their signatures.
@@ -88,11 +96,11 @@ pub(crate) fn check_wake(_task: *const ()) {}
 mod ddi {
     //! The simulated kernel.
     pub(crate) use ntsim::types::{
-        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DEVICE_OBJECT, DISPATCH_LEVEL,
-        GUID, IRP, KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PDEVICE_OBJECT,
-        PETWENABLECALLBACK, PIO_WORKITEM, PIRP, PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED,
-        POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
+        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DISPATCH_LEVEL, GUID, KDPC,
+        KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PETWENABLECALLBACK, PIO_WORKITEM,
+        PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
     };
+    pub use ntsim::types::{DEVICE_OBJECT, IRP, KEVENT, PDEVICE_OBJECT, PIRP};
 
     ddis!(take ntsim::ddi);
 }
@@ -101,11 +109,11 @@ mod ddi {
 mod ddi {
     //! The real kernel.
     pub(crate) use wdk_sys::{
-        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DEVICE_OBJECT, DISPATCH_LEVEL,
-        GUID, IRP, KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PDEVICE_OBJECT,
-        PETWENABLECALLBACK, PIO_WORKITEM, PIRP, PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED,
-        POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
+        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DISPATCH_LEVEL, GUID, KDPC,
+        KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PETWENABLECALLBACK, PIO_WORKITEM,
+        PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
     };
+    pub use wdk_sys::{DEVICE_OBJECT, IRP, KEVENT, PDEVICE_OBJECT, PIRP};
 
     ddis!(take wdk_sys::ntddk);
 }
@@ -120,16 +128,16 @@ mod parity;
 mod backend {
     //! The executor's wrappers of the kernel's calls.
     pub(crate) use super::ddi::{
-        _EVENT_TYPE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DEVICE_OBJECT, IRP, IoInitializeWorkItem,
-        IoQueueWorkItemEx, IoSizeofWorkItem, IoUninitializeWorkItem, KDPC, KEVENT, KSPIN_LOCK, KTIMER,
-        KeAcquireSpinLockRaiseToDpc, KeCancelTimer, KeInitializeDpc, KeInitializeEvent, KeInitializeTimerEx,
-        KeInsertQueueDpc, KeReleaseSpinLock, KeSetCoalescableTimer, KeSetEvent, KeSetImportanceDpc,
-        KeSetTargetProcessorDpcEx, KeSetTimerEx, LARGE_INTEGER, ObfDereferenceObject, ObfReferenceObject,
-        PDEVICE_OBJECT, PIO_WORKITEM, PIRP, PROCESSOR_NUMBER, PVOID,
+        _EVENT_TYPE, _TIMER_TYPE, _WORK_QUEUE_TYPE, IoInitializeWorkItem, IoQueueWorkItemEx,
+        IoSizeofWorkItem, IoUninitializeWorkItem, KDPC, KSPIN_LOCK, KTIMER, KeAcquireSpinLockRaiseToDpc,
+        KeCancelTimer, KeInitializeDpc, KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc,
+        KeReleaseSpinLock, KeSetCoalescableTimer, KeSetEvent, KeSetImportanceDpc, KeSetTargetProcessorDpcEx,
+        KeSetTimerEx, LARGE_INTEGER, ObfDereferenceObject, ObfReferenceObject, PIO_WORKITEM,
+        PROCESSOR_NUMBER, PVOID,
     };
     use super::ddi::{
         _KWAIT_REASON, _MODE, DISPATCH_LEVEL, EtwProviderEnabled, EtwRegister, EtwUnregister, EtwWriteString,
-        ExAllocatePool2, ExFreePoolWithTag, GUID, KeBugCheckEx, KeFlushQueuedDpcs, KeGetCurrentIrql,
+        ExAllocatePool2, ExFreePoolWithTag, GUID, KEVENT, KeBugCheckEx, KeFlushQueuedDpcs, KeGetCurrentIrql,
         KeGetCurrentProcessorNumberEx, KeGetCurrentThread, KeQueryInterruptTimePrecise,
         KeShouldYieldProcessor, KeWaitForSingleObject, PASSIVE_LEVEL, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED,
         POOL_FLAG_UNINITIALIZED,

@@ -72,14 +72,15 @@ impl<T> Drop for Reference<T> {
     }
 }
 
-/// Makes a channel for one value. Its block is allocated here, and sending and receiving allocate
-/// nothing.
+/// Makes a channel for one value, from any callback to a task.
+///
+/// The channel's block is allocated here, and sending and receiving allocate nothing.
 ///
 /// IRQL: ≤ DISPATCH_LEVEL, for this and for every use of either end. A value that is sent and not
-/// received is dropped with the receiver, at that IRQL.
+/// received is dropped with the receiver, at the receiver's IRQL.
 ///
 /// # Errors
-/// `STATUS_INSUFFICIENT_RESOURCES`: no memory for the block.
+/// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the block.
 ///
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
@@ -113,7 +114,8 @@ pub fn oneshot<T: Send>() -> Result<(Sender<T>, Receiver<T>), NTSTATUS> {
     ))
 }
 
-/// The sending end of a [`oneshot`] channel. Dropping it closes the channel.
+/// The sending end of a [`oneshot`] channel. Dropping it closes the channel. IRQL:
+/// ≤ DISPATCH_LEVEL.
 ///
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
@@ -138,7 +140,7 @@ impl<T> Sender<T> {
     /// Sends the value, and wakes the waiting receiver. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
-    /// The value, if the receiver has gone.
+    /// The value comes back if the receiver has gone.
     pub fn send(self, value: T) -> Result<(), T> {
         let block = self.0.block();
         block.value.with_mut(|place| {
@@ -154,8 +156,9 @@ impl<T> Sender<T> {
         Err(unsafe { self.0.read() })
     }
 
-    /// Tells whether the receiver has gone, so that the value would not be received. A receiver
-    /// that is still there may go at any time. IRQL: ≤ DISPATCH_LEVEL.
+    /// Tells whether the receiver has gone, so that the value would not be received.
+    ///
+    /// A receiver that is still there may go at any time. IRQL: ≤ DISPATCH_LEVEL.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         self.0.block().word.load(Ordering::Acquire) & ABANDONED != 0
@@ -173,8 +176,8 @@ impl<T> Drop for Sender<T> {
 /// The receiving end of a [`oneshot`] channel, which is a future of the value.
 ///
 /// It ends with the value, or with `STATUS_PIPE_BROKEN` if the sender has gone without sending.
-/// Polled again after the end it returns `STATUS_PIPE_BROKEN`. Dropping it tells the sender, and
-/// loses a value that was sent.
+/// After its end each poll returns `STATUS_PIPE_BROKEN`. Dropping it tells the sender, and loses a
+/// value that was sent. IRQL: ≤ DISPATCH_LEVEL.
 ///
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};

@@ -45,12 +45,6 @@ unsafe impl<T: Send> Send for Stage<T> {}
 
 pin_project! {
     /// The future of [`passive`].
-    ///
-    /// ```
-    /// use core::future::{Ready, ready};
-    /// let passive: ntcom_exec::Passive<Ready<u32>> = ntcom_exec::passive(ready(1));
-    /// # drop(passive);
-    /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct Passive<F: Future> {
         #[pin]
@@ -69,9 +63,10 @@ pin_project! {
     }
 }
 
-/// Runs a future at PASSIVE_LEVEL, in a work item, and then lets the task migrate back. It is for a
-/// task that was spawned with the placement [`Migrating`](crate::Migrating). In a task on work
-/// items, which is at PASSIVE_LEVEL already, the future runs in place.
+/// Runs a future at PASSIVE_LEVEL, in a work item, and then lets the task migrate back.
+///
+/// It is for a task that was spawned with the placement [`Migrating`](crate::Migrating). In a task
+/// on work items, which is at PASSIVE_LEVEL already, the future runs in place.
 ///
 /// The whole task migrates. Its body is polled at PASSIVE_LEVEL, in a system worker thread, until
 /// `future` has ended. `future` is polled there only, and once polled, dropped there only. Its

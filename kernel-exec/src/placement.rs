@@ -2,8 +2,9 @@
 
 use crate::{status::NTSTATUS, task::Port};
 
-/// Where a task runs, and how: [`TaskBuilder::on`](crate::TaskBuilder::on) and the recipes of
-/// `ntcom` take it.
+/// The place where a task runs, and its options.
+///
+/// [`TaskBuilder::on`](crate::TaskBuilder::on) and the recipes of `ntcom` take it.
 ///
 /// | placement | body's IRQL | |
 /// |---|---|---|
@@ -11,11 +12,6 @@ use crate::{status::NTSTATUS, task::Port};
 /// | `DpcOptions` | DISPATCH_LEVEL | with importance, processor, budget |
 /// | `OnWorkItems` | PASSIVE_LEVEL | in work items of a device |
 /// | `Migrating` | DISPATCH_LEVEL, in `passive` PASSIVE_LEVEL | migrates between the two |
-///
-/// ```
-/// fn runs(placement: impl ntcom_exec::Placement) {}
-/// runs(ntcom_exec::OnDpcs);
-/// ```
 pub trait Placement: Send + 'static {
     /// The executor's storage in the block.
     #[doc(hidden)]
@@ -24,17 +20,12 @@ pub trait Placement: Send + 'static {
     /// Makes the executor's storage.
     ///
     /// # Errors
-    /// The status with which the spawn fails, or the operation ends, if the placement is invalid.
+    /// If the placement is invalid, the status with which the spawn fails or the operation ends.
     #[doc(hidden)]
     fn port(self) -> Result<Self::Port, NTSTATUS>;
 }
 
 /// The placement on DPCs, at DISPATCH_LEVEL.
-///
-/// ```
-/// let everywhere = ntcom_exec::OnDpcs;
-/// # let _: ntcom_exec::OnDpcs = everywhere;
-/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct OnDpcs;
 
@@ -71,13 +62,6 @@ mod on_devices {
     /// that it was called in. The task is in the image's default tracker, and its device object is
     /// referenced until the task has ended. Waking it allocates nothing, because its work item is
     /// in its block.
-    ///
-    /// ```
-    /// # let device = std::ptr::null_mut();
-    /// // SAFETY: null is refused.
-    /// let refused = unsafe { ntcom_exec::OnWorkItems::of(device) };
-    /// # let _: ntcom_exec::OnWorkItems = refused;
-    /// ```
     #[derive(Clone, Copy, Debug)]
     pub struct OnWorkItems(nt::PDEVICE_OBJECT);
 
@@ -85,11 +69,12 @@ mod on_devices {
     unsafe impl Send for OnWorkItems {}
 
     impl OnWorkItems {
-        /// Places operations on work items of this device.
+        /// Places tasks and operations on work items of this device. IRQL: any.
         ///
         /// # Safety
-        /// `device` is null, or a device object of this driver that is referenced, or not yet
-        /// deleted, until the placed operation has been spawned.
+        /// `device` is null, or a device object of this driver. A device object stays referenced,
+        /// or is not deleted, until the placed task or operation has been spawned. A spawn on null
+        /// fails with `STATUS_INVALID_PARAMETER`.
         #[must_use]
         pub const unsafe fn of(device: nt::PDEVICE_OBJECT) -> Self {
             Self(device)
@@ -106,17 +91,11 @@ mod on_devices {
         }
     }
 
-    /// The placement on DPCs of a task that migrates to work items of a device for the parts of its
-    /// body in [`passive`](crate::passive()).
+    /// The placement of a task that migrates between DPCs and work items of a device.
+    ///
+    /// The task is on DPCs, except for the parts of its body in [`passive`](crate::passive()).
     ///
     /// The device object is referenced until the task has ended.
-    ///
-    /// ```
-    /// # let device = std::ptr::null_mut();
-    /// // SAFETY: null is refused.
-    /// let refused = unsafe { ntcom_exec::Migrating::new(ntcom_exec::DpcOptions::new(), device) };
-    /// # let _: ntcom_exec::Migrating = refused;
-    /// ```
     #[derive(Clone, Copy, Debug)]
     pub struct Migrating {
         options: DpcOptions,
@@ -127,10 +106,11 @@ mod on_devices {
     unsafe impl Send for Migrating {}
 
     impl Migrating {
-        /// Places operations on DPCs with these options, and on work items of this device.
+        /// Places tasks and operations on DPCs with these options, and on work items of this
+        /// device. IRQL: any.
         ///
         /// # Safety
-        /// The contract of [`OnWorkItems::of`].
+        /// As for [`OnWorkItems::of`].
         #[must_use]
         pub const unsafe fn new(options: DpcOptions, device: nt::PDEVICE_OBJECT) -> Self {
             Self { options, device }

@@ -8,7 +8,9 @@ use crate::{
 /// A count above half its range is an error that has not wrapped yet.
 const LIMIT: usize = usize::MAX / 2;
 
-/// The number of references to an object, in one word. Each change is one read-modify-write.
+/// The number of references to an object, in one word.
+///
+/// Each change is one read-modify-write.
 ///
 /// Three errors stop the machine with bug check 0x139, parameter 14. They are a count of half the
 /// range, a count below zero, and a reference from a count of zero (an object revived from its own
@@ -25,14 +27,14 @@ pub struct ReferenceCount(AtomicUsize);
 
 impl ReferenceCount {
     const_fn! {
-        /// The count of a new object.
+        /// Makes the count of a new object, which is one.
         #[must_use]
         pub fn one() -> Self {
             Self(AtomicUsize::new(1))
         }
     }
 
-    /// Adds one reference. Returns the new count.
+    /// Adds one reference, and returns the new count.
     pub fn add(&self) -> usize {
         // Relaxed is enough, because the caller that hands out a reference has one.
         let before = self.0.fetch_add(1, Ordering::Relaxed);
@@ -42,8 +44,8 @@ impl ReferenceCount {
         before + 1
     }
 
-    /// Removes one reference. Returns the new count. At zero every earlier use of the object
-    /// happened before.
+    /// Removes one reference, and returns the new count. If it is zero, every earlier use of the
+    /// object happened before.
     #[must_use = "at zero the object is the caller's to destroy"]
     pub fn remove(&self) -> usize {
         let before = self.0.fetch_sub(1, Ordering::AcqRel);

@@ -1,5 +1,5 @@
-//! A request as a task, which completes the request and is cancelled with it. It serves IRPs
-//! (`irp.rs`), and the requests of a framework over them, such as KMDF's.
+//! Requests that tasks serve. Such a task completes its request, and is cancelled with it. The
+//! requests are IRPs (`irp.rs`), and the requests of a framework over them, such as KMDF's.
 //!
 //! Between the dispatch routine and the completion the driver has the request, and up to three
 //! references to it exist. The task owns one to give its outcome, the dispatch routine one until it
@@ -38,7 +38,7 @@ const ENDED: usize = 1;
 /// One reference, counted above the flag.
 const REFERENCE: usize = 2;
 
-/// The outcome of a request, as the IoStatus of an IRP gives it.
+/// The outcome of a request, which becomes the IoStatus of an IRP.
 ///
 /// ```
 /// use ntcom_exec::{IrpOutcome, NTSTATUS};
@@ -48,10 +48,10 @@ const REFERENCE: usize = 2;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IrpOutcome {
-    /// The status. STATUS_PENDING is not a final status, and is completed as
+    /// The final status. `STATUS_PENDING` is not final, and is completed as
     /// `STATUS_DRIVER_INTERNAL_ERROR`.
     pub status: NTSTATUS,
-    /// Further information, mostly the number of bytes transferred.
+    /// The information that belongs to the status, mostly the number of bytes transferred.
     pub information: usize,
 }
 
@@ -61,11 +61,7 @@ impl From<NTSTATUS> for IrpOutcome {
     }
 }
 
-/// Storage in a request for the data of its task. It is four pointers, not initialised.
-///
-/// ```
-/// assert_eq!(size_of::<ntcom_exec::RequestStorage>(), 4 * size_of::<usize>());
-/// ```
+/// Storage in a request for the data of its task. It is four pointers, which are not initialised.
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct RequestStorage(MaybeUninit<[usize; WORDS]>);
@@ -88,9 +84,10 @@ struct Shared {
 const _: () = assert!(size_of::<Shared>() <= size_of::<RequestStorage>());
 const _: () = assert!(align_of::<Shared>() <= align_of::<RequestStorage>());
 
-/// A request that a task can serve. [`spawn_irp_task`](crate::spawn_irp_task) serves IRPs with it,
-/// and `WdfRequest` (feature `kmdf`) is the implementation for KMDF's requests. The methods have
-/// these implementations there:
+/// A request that a task can serve.
+///
+/// [`spawn_irp_task`](crate::spawn_irp_task) serves IRPs with it, and `WdfRequest` (feature `kmdf`)
+/// is the implementation for KMDF's requests. The methods have these implementations there:
 ///
 /// | method | for a WDFREQUEST |
 /// |---|---|
@@ -110,13 +107,6 @@ const _: () = assert!(align_of::<Shared>() <= align_of::<RequestStorage>());
 /// 3. A write before `set_cancel_routine` is seen by the routine, and by a `clear_cancel_routine`
 ///    that returns true.
 /// 4. All methods may be called at ≤ DISPATCH_LEVEL, on any processor.
-///
-/// ```
-/// # use ntcom_exec::{IrpOutcome, Request, RequestStorage};
-/// fn serves<R: Request>(request: R) -> *mut RequestStorage {
-///     request.storage()
-/// }
-/// ```
 pub unsafe trait Request: Copy + Send + 'static {
     /// Returns the storage for the task's data.
     fn storage(self) -> *mut RequestStorage;
@@ -218,11 +208,14 @@ impl<R: Request> Drop for RequestRef<R> {
     }
 }
 
-/// Cancels the task of a request, from the cancel routine of a [`Request`]. The routine calls it
-/// without a lock, at ≤ DISPATCH_LEVEL. The request may be completed before this returns.
+/// Cancels the task of a request, from the cancel routine of a [`Request`].
+///
+/// The routine calls it without a lock, at ≤ DISPATCH_LEVEL. The request may be completed before
+/// this returns.
 ///
 /// # Safety
-/// Called for a request of a task, in the routine that `set_cancel_routine` set, once.
+/// The caller is the routine that `set_cancel_routine` set for a request of a task. It calls this
+/// once.
 ///
 /// ```
 /// # use ntcom_exec::Request;
@@ -242,10 +235,10 @@ pub unsafe fn request_cancelled<R: Request>(request: R) {
 }
 
 pin_project! {
-    /// The future of a task that serves a request: see [`spawn_irp_task`](crate::spawn_irp_task).
+    /// The future of a task that serves a request (see [`spawn_irp_task`](crate::spawn_irp_task)).
     ///
-    /// When it has ended, or is dropped, the request is completed, as soon as no reference
-    /// is left for a cancel.
+    /// When it has ended or is dropped, the request is completed as soon as no cancel routine can
+    /// use it any more.
     ///
     /// ```
     /// use ntcom_exec::{CancelHandle, IrpOutcome, NTSTATUS, Request, RequestTask, TaskBuilder};
@@ -289,8 +282,11 @@ impl<R: Request, F: Future<Output = IrpOutcome>> Future for RequestTask<R, F> {
     }
 }
 
-/// Serves a request by a task, as [`spawn_irp_task`](crate::spawn_irp_task) does for an IRP. It is
-/// for the requests of a framework. In every case the request is completed, now or later.
+/// Serves a request of a framework by a task, as [`spawn_irp_task`](crate::spawn_irp_task) does for
+/// an IRP.
+///
+/// In every case the request is completed, now or later. IRQL: that of `spawn`, mostly
+/// ≤ DISPATCH_LEVEL.
 ///
 /// # Safety
 /// The driver has been given the request, and has not passed it on, made it cancellable or

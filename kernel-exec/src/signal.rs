@@ -101,10 +101,10 @@ impl Signal {
         }
     }
 
-    /// Sets the signal and wakes the waiting task. If it is already set, nothing happens.
+    /// Sets the signal and wakes the waiting task. Nothing happens if it is already set.
     ///
-    /// IRQL: ≤ DISPATCH_LEVEL; on any processor, also from several at once. No user code runs in
-    /// it, except that of a waker that does not belong to a task of this crate.
+    /// Any processor may call it, also several at once. No user code runs in it, except that of a
+    /// waker that does not belong to a task of this crate. IRQL: ≤ DISPATCH_LEVEL.
     pub fn set(&self) {
         nt::check_wake(core::ptr::from_ref(self).cast());
         if self.word.set() == Set::Wake
@@ -114,14 +114,15 @@ impl Signal {
         }
     }
 
-    /// Tells whether the signal is set, so that a wait would end at once. IRQL: any. Other
-    /// processors may change it at any time.
+    /// Tells whether the signal is set, so that a wait would end at once.
+    ///
+    /// Other processors may change it at any time. IRQL: any.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.word.is_set()
     }
 
-    /// Takes the signal without waiting. Returns whether it was set. IRQL: any.
+    /// Takes the signal without waiting, and returns whether it was set. IRQL: any.
     ///
     /// ```
     /// let signal = ntcom_exec::Signal::new();
@@ -134,9 +135,10 @@ impl Signal {
         self.word.take()
     }
 
-    /// Waits until the signal is set, and takes it. Dropping the wait at any time loses nothing,
-    /// because the signal stays set until a wait has ended with it. IRQL of the polls and of the
-    /// drop: ≤ DISPATCH_LEVEL.
+    /// Waits until the signal is set, and takes it.
+    ///
+    /// Dropping the wait at any time loses nothing, because the signal stays set until a wait has
+    /// ended with it. IRQL of the polls and of the drop: ≤ DISPATCH_LEVEL.
     pub const fn wait(&self) -> Wait<'_> {
         Wait::new(self)
     }

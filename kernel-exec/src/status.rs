@@ -1,7 +1,9 @@
 //! The type `NTSTATUS`, which is the result of every NT call.
 
-/// An NTSTATUS value: 32 bits, the top two of which are the severity (0 success, 1 informational, 2
-/// warning, 3 error).
+/// An NTSTATUS value, the result of every NT call.
+///
+/// It has 32 bits. The top two are the severity, which is 0 for success, 1 for informational, 2 for
+/// warning and 3 for error.
 ///
 /// It is transparent over `i32`, the type that `wdk-sys` gives it. Every bit pattern is valid, so a
 /// value that came from the other side of an interface can be held as it is.
@@ -15,7 +17,7 @@
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NTSTATUS(pub i32);
 
-// SAFETY: transparent over `i32`, of which zero is one.
+// SAFETY: the type is transparent over `i32`, and zero is an `i32`.
 unsafe impl bytemuck::Zeroable for NTSTATUS {}
 // SAFETY: transparent over `i32`.
 unsafe impl bytemuck::Pod for NTSTATUS {}
@@ -41,9 +43,9 @@ macro_rules! codes {
 codes! {
     /// The operation completed.
     SUCCESS, "STATUS_SUCCESS", 0;
-    /// A wait ended because its time ran out. A success code.
+    /// A wait ended because its time ran out. It is a success code, so `NT_SUCCESS` is true for it.
     TIMEOUT, "STATUS_TIMEOUT", 0x0000_0102;
-    /// The operation has not ended yet. A success code, so `NT_SUCCESS` is true for it.
+    /// The operation has not ended yet. It is a success code, so `NT_SUCCESS` is true for it.
     PENDING, "STATUS_PENDING", 0x0000_0103;
     /// The operation failed, without a better reason.
     UNSUCCESSFUL, "STATUS_UNSUCCESSFUL", 0xC000_0001;
@@ -55,7 +57,7 @@ codes! {
     DELETE_PENDING, "STATUS_DELETE_PENDING", 0xC000_0056;
     /// Memory is exhausted.
     INSUFFICIENT_RESOURCES, "STATUS_INSUFFICIENT_RESOURCES", 0xC000_009A;
-    /// Something did not end before its time was over. An error, unlike [`TIMEOUT`](Self::TIMEOUT).
+    /// The time was over before the end. It is an error, unlike [`TIMEOUT`](Self::TIMEOUT).
     IO_TIMEOUT, "STATUS_IO_TIMEOUT", 0xC000_00B5;
     /// The call is not offered here.
     NOT_SUPPORTED, "STATUS_NOT_SUPPORTED", 0xC000_00BB;
@@ -76,7 +78,7 @@ codes! {
 }
 
 impl NTSTATUS {
-    /// Makes the value with these 32 bits.
+    /// Returns the value with these 32 bits.
     #[must_use]
     pub const fn from_u32(bits: u32) -> Self {
         Self(bits.cast_signed())
@@ -88,14 +90,16 @@ impl NTSTATUS {
         self.0.cast_unsigned()
     }
 
-    /// Tells whether `NT_SUCCESS` holds, so the value is success or informational. True for
-    /// [`PENDING`](Self::PENDING) and [`TIMEOUT`](Self::TIMEOUT) too.
+    /// Tells whether `NT_SUCCESS` holds, because the value is success or informational.
+    ///
+    /// It is true for [`PENDING`](Self::PENDING) and [`TIMEOUT`](Self::TIMEOUT) too.
     #[must_use]
     pub const fn is_success(self) -> bool {
         self.0 >= 0
     }
 
     /// Returns the status that an operation in state Error stores when it is given this one `[C7]`.
+    ///
     /// Failures and warnings stay as they are, and a success or informational code becomes
     /// [`UNSUCCESSFUL`](Self::UNSUCCESSFUL).
     #[must_use]

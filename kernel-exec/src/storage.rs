@@ -10,18 +10,19 @@ use crate::{
     sync::{AtomicUsize, KernelCell, Ordering, const_fn},
 };
 
-/// Memory of the driver's own for one task at a time: such a task allocates nothing.
+/// Memory of the driver's own for one task at a time, which allocates nothing.
 ///
-/// A `&'static TaskStorage` is an [`Allocator`] of one block:
-/// [`TaskBuilder::allocator`](crate::TaskBuilder::allocator) takes it. A future for which the
-/// storage is too small, or not aligned enough, does not compile; [`needed`](Self::needed) says how
-/// many bytes a task on DPCs needs. The storage is free again when the task has ended and every
+/// A `&'static TaskStorage` is an [`Allocator`] of one block, which
+/// [`TaskBuilder::allocator`](crate::TaskBuilder::allocator) takes. A future for which the storage
+/// is too small, or not aligned enough, does not compile. [`needed`](Self::needed) says how many
+/// bytes a task on DPCs needs. A spawn in storage that is another task's fails with
+/// `STATUS_INSUFFICIENT_RESOURCES`. The storage is free again when the task has ended and every
 /// handle, waker and other reference to it is gone.
 ///
-/// It must be in non-paged memory, as a driver's statics and device extensions are. One that is in
-/// a device extension is borrowed for `'static` at the driver's own risk: it must stay until
-/// [`is_free`](Self::is_free) says so, after [`drain`](crate::TaskTracker::drain), and for good: so
-/// before the device is deleted.
+/// It must be in non-paged memory, as a driver's statics and device extensions are. A driver that
+/// borrows storage in a device extension for `'static` does so at its own risk. The storage must
+/// stay until [`is_free`](Self::is_free) says so after [`drain`](crate::TaskTracker::drain). From
+/// then on no task may be spawned in it. So delete the device only then.
 ///
 /// ```
 /// use ntcom_exec::{NTSTATUS, TaskBuilder, TaskStorage};

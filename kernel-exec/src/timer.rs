@@ -1,4 +1,4 @@
-//! Time for tasks: `sleep`, `timeout`, `interval`.
+//! Time for tasks, with `sleep`, `timeout` and `interval`.
 //!
 //! Each is a deadline by interrupt time and a [timer block](crate::timer_block). The block is
 //! allocated and armed in the poll that first has to wait. The kernel's timer is always one-shot,

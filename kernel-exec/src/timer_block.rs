@@ -57,7 +57,7 @@ pub(crate) unsafe trait TimerBackend: Sized + 'static {
     /// Makes the storage, as it is before [`prepare`](Self::prepare).
     fn new() -> Self;
 
-    /// Initializes the storage, which is in its final place.
+    /// Initialises the storage, which is in its final place.
     ///
     /// # Safety
     /// `block` is the block of this storage, and new.

@@ -47,8 +47,9 @@ struct List {
     waiters: *const Waiter,
 }
 
-/// A set of unfinished tasks. Every task belongs to one, by default to the image's own
-/// ([`default_tracker`]).
+/// A set of unfinished tasks.
+///
+/// Every task belongs to a tracker, by default to the image's own ([`default_tracker`]).
 ///
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
@@ -181,8 +182,9 @@ impl TaskTracker {
         });
     }
 
-    /// Requests cancellation of every unfinished task, idle ones included `[C18]`. The bodies run
-    /// once the caller is below DISPATCH_LEVEL. IRQL: ≤ DISPATCH_LEVEL.
+    /// Requests cancellation of every unfinished task, idle ones included `[C18]`.
+    ///
+    /// The bodies run once the caller is below DISPATCH_LEVEL. IRQL: ≤ DISPATCH_LEVEL.
     pub fn cancel_all(&self) {
         self.locked(|list| {
             let mut link = list.first;
@@ -200,9 +202,11 @@ impl TaskTracker {
         });
     }
 
-    /// Reports the state of the unfinished tasks, the youngest first, as many as `reports` has
-    /// places for. Returns the number of unfinished tasks. A driver writes the report to its log
-    /// when a [`drain`](Self::drain) takes too long.
+    /// Reports the state of the unfinished tasks, the youngest first.
+    ///
+    /// It writes as many reports as `reports` has places for, and `None` into the places that are
+    /// left. It returns the number of unfinished tasks. A driver writes the report to its log when
+    /// a [`drain`](Self::drain) takes too long.
     ///
     /// IRQL: ≤ DISPATCH_LEVEL. `reports` must be resident, because it is written to under a spin
     /// lock.
@@ -225,7 +229,7 @@ impl TaskTracker {
         })
     }
 
-    /// Closes the tracker. From now on every spawn on it fails with `STATUS_DELETE_PENDING`.
+    /// Closes the tracker, so that every later spawn on it fails with `STATUS_DELETE_PENDING`.
     /// IRQL: ≤ DISPATCH_LEVEL.
     pub fn close(&self) {
         self.locked(|list| list.closed = true);
@@ -245,7 +249,7 @@ impl Default for TaskTracker {
 }
 
 image_static! {
-    /// Calls `f` with the tracker of this image.
+    /// Calls `f` with the tracker of this image. IRQL: any; the tracker's methods name their own.
     ///
     /// ```
     /// use ntsim::{Config, Schedule, Simulation};

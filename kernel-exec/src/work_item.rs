@@ -60,7 +60,7 @@ impl ItemQueue {
         self.item.get().cast()
     }
 
-    /// Takes a reference to the device, and initializes the work item.
+    /// Takes a reference to the device, and initialises the work item.
     ///
     /// # Errors
     /// - `STATUS_INVALID_PARAMETER`: the device is null.

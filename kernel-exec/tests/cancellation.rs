@@ -1,5 +1,5 @@
-//! Tests of the corners of cancellation `[C9]`, `[C10]`, `[C20]`: cleanups that are dropped,
-//! abandoned or nested, and requests that come in the middle of a poll.
+//! Tests of the corners of cancellation `[C9]`, `[C10]`, `[C20]`. They have cleanups that are
+//! dropped, abandoned or nested, and requests that come in the middle of a poll.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 

@@ -22,7 +22,8 @@ struct Keeper {
     handle: ManuallyDrop<CancelHandle>,
 }
 
-/// A waker and a handle of a task that is never done, and its simulation, a run of which is over.
+/// Returns a waker and a handle of a task that never ends, with their simulation, after one of its
+/// runs.
 fn between_runs() -> Keeper {
     let (waker, handle): (Kept<Waker>, Kept<CancelHandle>) = Default::default();
     let (waker_out, handle_out) = (Rc::clone(&waker), Rc::clone(&handle));
@@ -49,7 +50,7 @@ fn keep() -> (ManuallyDrop<Waker>, ManuallyDrop<CancelHandle>) {
     (waker, handle)
 }
 
-/// The handle of a task that has run to its end: the last reference.
+/// Returns the handle of a task that has run to its end. It is the last reference.
 fn last_reference() -> (Simulation, ManuallyDrop<CancelHandle>) {
     let handle: Kept<CancelHandle> = Kept::default();
     let out = Rc::clone(&handle);
@@ -128,7 +129,7 @@ fn a_wake_between_two_runs_is_the_next_ones_finding() {
     let stop = kernel.run(Vec::new()).unwrap_err().to_string();
     assert!(stop.contains("KeInsertQueueDpc called outside a simulation run, between two runs"), "{stop}");
     assert!(stop.contains("a_wake_between_two_runs_is_the_next_ones_finding (kept.rs:"), "{stop}");
-    // It has stopped: what is dropped now does nothing.
+    // The kernel has stopped, so dropping the waker does nothing now.
     drop(ManuallyDrop::into_inner(waker));
 }
 

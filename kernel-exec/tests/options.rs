@@ -1,4 +1,5 @@
-//! Tests of a driver's options for a task on DPCs: its processor, its budget, and its memory.
+//! Tests of a driver's options for a task on DPCs, which are its processor, its budget, and its
+//! memory.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 

@@ -1,6 +1,7 @@
-//! Tests with two processors and every way to switch between them twice. Code that has given up its
-//! reference must touch nothing of the block, `[T5]` of the task protocol. Otherwise the simulated
-//! kernel sees an access to freed memory.
+//! Tests with two processors and every way to switch between them twice.
+//!
+//! Code that has given up its reference must touch nothing of the block, `[T5]` of the task
+//! protocol. Otherwise the simulated kernel sees an access to freed memory.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 

@@ -1,6 +1,8 @@
-//! A miniport in the manner of PortCls. The port driver makes the adapter's miniport, hands it a
-//! port interface, has it describe itself and make streams, and awaits its longer work through
-//! operations. Run it with `cargo run -p ntcom --features async-com,sim --example miniport`.
+//! A miniport in the manner of PortCls.
+//!
+//! The port driver makes the adapter's miniport, hands it a port interface, has it describe itself
+//! and make streams, and awaits its longer work through operations. Run it with `cargo run -p ntcom
+//! --features async-com,sim --example miniport`.
 //!
 //! The miniport has two interfaces, `IMiniportWave`, which is derived from `IMiniport`, and
 //! `IAdapterPower`. It makes objects of its own (`IWaveStream`) that keep it. It calls the port

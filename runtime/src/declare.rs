@@ -1,13 +1,15 @@
 //! `declare_com_interface!`, and the items of this crate that its expansion uses.
 
-/// Declares a COM interface, which consists of a trait for implementations, a table, a raw
-/// interface, and calls for clients.
+/// Declares a COM interface.
+///
+/// The declaration becomes a trait for implementations, a table, a raw interface, and calls for
+/// clients.
 ///
 #[cfg_attr(feature = "async-com", doc = "```")]
 #[cfg_attr(not(feature = "async-com"), doc = "```ignore")]
 /// use ntcom::{
-///     ComObject, GUID, GlobalAllocator, IUnknown, InitBox, InitBoxTrait, NTSTATUS,
-///     declare_com_interface, pin_init, };
+///     ComObject, GUID, GlobalAllocator, IUnknown, InitBox, InitBoxTrait, NTSTATUS, declare_com_interface, pin_init,
+/// };
 ///
 /// declare_com_interface! {
 ///     /// A thermometer.
@@ -32,9 +34,10 @@
 ///     fn tolerance(&self, channel: u32) -> Result<u32, NTSTATUS> {
 ///         if channel < 4 { Ok(2) } else { Err(NTSTATUS::INVALID_PARAMETER) }
 ///     }
-///     fn measure(&self, channel: u32) -> impl InitBoxTrait<Self::MeasureFuture, Self::Allocator,
-///     NTSTATUS> { InitBox::new(GlobalAllocator, pin_init!(core::future::ready(290 + channel as
-///     i32))) } }
+///     fn measure(&self, channel: u32) -> impl InitBoxTrait<Self::MeasureFuture, Self::Allocator, NTSTATUS> {
+///         InitBox::new(GlobalAllocator, pin_init!(core::future::ready(290 + channel as i32)))
+///     }
+/// }
 /// # #[cfg(all(feature = "async-com", feature = "sim"))] {
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
 /// # kernel.run_on(0, || {
@@ -56,12 +59,18 @@
 /// # };
 /// declare_com_interface! {
 ///     pub trait IMyAsync: IUnknown {
-///         const IID: GUID = GUID { data1: 0x0d6a1e7c, data2: 0x7f5c, data3: 0x4d3e, data4: [0x8a,
-///         0x55, 0x1f, 0x0f, 0x0c, 0x1f, 0x7a, 0x06] }; async fn get_status(&self) -> i32; } }
-///         struct MyImpl; unsafe impl IMyAsync for MyImpl { type GetStatusFuture =
-///         core::future::Ready<i32>; type Allocator = GlobalAllocator; fn get_status(&self) -> impl
-///         InitBoxTrait<Self::GetStatusFuture, Self::Allocator, NTSTATUS> {
-///         InitBox::new(GlobalAllocator, pin_init!(core::future::ready(1))) } }
+///         const IID: GUID = GUID { data1: 0x0d6a1e7c, data2: 0x7f5c, data3: 0x4d3e, data4: [0x8a, 0x55, 0x1f, 0x0f, 0x0c, 0x1f, 0x7a, 0x06] };
+///         async fn get_status(&self) -> i32;
+///     }
+/// }
+/// struct MyImpl;
+/// unsafe impl IMyAsync for MyImpl {
+///     type GetStatusFuture = core::future::Ready<i32>;
+///     type Allocator = GlobalAllocator;
+///     fn get_status(&self) -> impl InitBoxTrait<Self::GetStatusFuture, Self::Allocator, NTSTATUS> {
+///         InitBox::new(GlobalAllocator, pin_init!(core::future::ready(1)))
+///     }
+/// }
 /// ```
 ///
 /// # What is declared
@@ -127,8 +136,7 @@
 /// the name, and the linker refuses an image with two of them:
 ///
 /// ```text
-/// rust-lld: error: duplicate symbol:
-/// ntcom_one_declaration_per_iid_0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7d01
+/// rust-lld: error: duplicate symbol: ntcom_one_declaration_per_iid_0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7d01
 /// ```
 ///
 /// Two versions of one interface crate in one image are two declarations, and do not link, either.
@@ -163,8 +171,9 @@ macro_rules! declare_com_interface {
     };
 }
 
-/// The GUID of a string, claimed for one handwritten interface. A second claim of the same IID, or
-/// a declaration with it, does not link.
+/// The GUID of a string, claimed for one handwritten interface.
+///
+/// A second claim of the same IID, or a declaration with it, does not link.
 ///
 /// ```
 /// use ntcom::{GUID, IUnknownVtbl, Interface, iid};
@@ -216,10 +225,10 @@ pub mod __private {
         AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, Interface, NTSTATUS, com::interface_slot,
     };
 
-    /// Whether the image contains the simulated kernel.
+    /// True if the image contains the simulated kernel.
     pub const SIMULATED: bool = ntcom_exec::SIMULATED;
 
-    /// What the compiler says to a driver image with the simulated kernel in it.
+    /// The compiler's message for a driver image that contains the simulated kernel.
     pub const SIMULATED_IMAGE: &str = simulated_image(ntcom_exec::BOTH_KERNELS);
 
     const fn simulated_image(beside_the_real_one: bool) -> &'static str {
@@ -290,8 +299,8 @@ pub mod __private {
     #[cfg(not(feature = "async-com"))]
     const OURS: &[GUID] = &[IUnknownRaw::IID];
 
-    /// Whether the IID is neither the base's nor one of this crate's. Otherwise a query would take
-    /// another table for this interface's.
+    /// Tells whether the IID is neither the base's nor one of this crate's. Otherwise a query would
+    /// take another table for this interface's.
     #[must_use]
     pub const fn has_its_own_iid<I: Derived>() -> bool {
         let mut taken = OURS;
@@ -304,7 +313,7 @@ pub mod __private {
         !I::Base::IID.same(&I::IID)
     }
 
-    /// Whether an interface's IID has these digits, so that the macro has read the expression
+    /// Tells whether an interface's IID has these digits, so that the macro has read the expression
     /// correctly.
     #[must_use]
     pub const fn iid_is<I: Interface>(digits: u128) -> bool {
@@ -318,7 +327,7 @@ pub mod __private {
     /// last slot.
     pub const unsafe fn iid_is_its_own() {}
 
-    /// Whether `name` is one of `names`.
+    /// Tells whether `name` is one of `names`.
     #[must_use]
     pub const fn contains(names: &[&str], name: &str) -> bool {
         let mut rest = names;

@@ -1,4 +1,4 @@
-//! `driver_entry!`: the entry point of a driver image.
+//! `driver_entry!`, which makes the entry point of a driver image.
 
 /// Makes a function the entry point of a driver image, `DriverEntry`.
 ///
@@ -7,8 +7,8 @@
 /// It runs at PASSIVE_LEVEL. If it fails, the image is freed without Unload. A panic in it fails
 /// fast.
 ///
-/// An image that contains the simulated kernel does not compile. The feature `sim` brings it in,
-/// and any package of a build can switch that on for all:
+/// An image that contains the simulated kernel does not compile. The feature `sim` brings the
+/// simulated kernel in, and any package of a build can switch that on for all:
 ///
 /// ```compile_fail
 /// unsafe fn entry(driver: *mut core::ffi::c_void, path: *const core::ffi::c_void) -> ntcom::NTSTATUS {
@@ -24,8 +24,8 @@ macro_rules! driver_entry {
 
         /// The entry point of this image.
         ///
-        /// Only the system may call it.
-        /// For the system to call.
+        /// # Safety
+        /// Only the system calls it, as `DriverEntry`.
         #[unsafe(export_name = "DriverEntry")]
         pub unsafe extern "system" fn __driver_entry(
             driver: *mut ::core::ffi::c_void,

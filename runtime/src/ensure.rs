@@ -1,7 +1,9 @@
-//! `ensure!`: return an error unless a condition holds.
+//! `ensure!`, which returns an error unless a condition holds.
 
-/// Returns from the function with an error unless a condition holds. The error is anything that
-/// converts to the function's own error type, such as an [`NTSTATUS`](crate::NTSTATUS).
+/// Returns from the function with an error unless a condition holds.
+///
+/// The error is anything that converts to the function's own error type, such as an
+/// [`NTSTATUS`](crate::NTSTATUS). IRQL: any.
 ///
 /// ```
 /// use ntcom::{NTSTATUS, ensure};

@@ -1,5 +1,5 @@
-//! Logging for drivers: a hook, levels, and sinks for the kernel's debugger and for Event Tracing
-//! for Windows.
+//! Logging for drivers, with levels, a hook, and sinks for the kernel's debugger and for Event
+//! Tracing for Windows.
 //!
 //! Until a driver sets a sink, nothing is formatted, and a [`log!`](crate::log) costs one load and
 //! a comparison. No call ever allocates. A sink is a function, so a driver can write its own that
@@ -17,8 +17,9 @@ use core::{
 pub use etw::__write_event;
 pub use ntcom_exec::{EtwProvider, EtwRegistration};
 
-/// The severity of a record. The numbers are the kernel's for `DbgPrintEx`; [`Level::etw`] returns
-/// ETW's.
+/// The severity of a record.
+///
+/// The numbers are the kernel's for `DbgPrintEx`. [`Level::etw`] returns ETW's.
 ///
 /// ```
 /// use ntcom::trace::Level;
@@ -38,12 +39,6 @@ pub enum Level {
 }
 
 /// A log record.
-///
-/// ```
-/// fn first_words(record: &ntcom::trace::Record<'_>) -> (ntcom::trace::Level, &'static str) {
-///     (record.level, record.target)
-/// }
-/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// The record's severity.
@@ -76,21 +71,11 @@ pub struct Sink {
 static SINK: AtomicPtr<Sink> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Sets the sink for all later records. IRQL: any.
-///
-/// ```
-/// use ntcom::trace::{Level, Sink, set_sink};
-/// static NOWHERE: Sink = Sink { level: Level::Error, write: |_| {} };
-/// set_sink(&NOWHERE);
-/// ```
 pub fn set_sink(sink: &'static Sink) {
     SINK.store(core::ptr::from_ref(sink).cast_mut(), Ordering::Release);
 }
 
 /// Logs a record; [`log!`](crate::log) expands to this call. IRQL: as the sink allows.
-///
-/// ```
-/// ntcom::trace::say(ntcom::trace::Level::Debug, module_path!(), format_args!("{} samples", 4));
-/// ```
 pub fn say(level: Level, target: &'static str, message: fmt::Arguments<'_>) {
     let sink = SINK.load(Ordering::Acquire);
     // SAFETY: the pointer is null, or points to a static, because `set_sink` takes a `&'static
@@ -119,8 +104,10 @@ macro_rules! log {
 /// The size of a debugger line in bytes, with its null. `DbgPrint` takes no more than 512 bytes.
 const LINE: usize = 384;
 
-/// A line for the debugger. Text that does not fit is cut off at a character boundary, and a null
-/// in the text becomes a space.
+/// A line of text for the debugger, on the stack.
+///
+/// Text that does not fit is cut off at a character boundary, and a null in the text becomes a
+/// space.
 ///
 /// ```
 /// use core::fmt::Write as _;
@@ -170,11 +157,6 @@ impl fmt::Write for Line {
 }
 
 /// The kernel's `DbgPrintEx`, as Rust declares it.
-///
-/// ```
-/// use ntcom::trace::DbgPrintEx;
-/// let theirs: DbgPrintEx = ntsim::ddi::DbgPrintEx; // in a driver: wdk_sys::ntddk::DbgPrintEx
-/// ```
 pub type DbgPrintEx = unsafe extern "C" fn(component: u32, level: u32, format: *const c_char, ...) -> u32;
 
 /// `DPFLTR_IHVDRIVER_ID`, the component of drivers that have no component of their own.
@@ -198,9 +180,11 @@ pub unsafe fn __print(print: DbgPrintEx, record: &Record<'_>) {
 }
 
 /// Makes a static [`Sink`](crate::trace::Sink) that writes to the kernel's debugger with
-/// `DbgPrintEx`. It takes a name, the function, and a level. It is `unsafe`, because the caller
-/// must guarantee that the function is the kernel's. The component mask of `IHVDRIVER` selects the
-/// levels that are shown. IRQL: that of `DbgPrintEx`, ≤ DIRQL.
+/// `DbgPrintEx`.
+///
+/// It takes a name, the function, and a level. It is `unsafe`, because the caller must guarantee
+/// that the function is the kernel's. The component mask of `IHVDRIVER` selects the levels that are
+/// shown. IRQL: that of `DbgPrintEx`, ≤ DIRQL.
 ///
 /// ```
 /// use ntcom::trace::{Level, set_sink};

@@ -221,7 +221,7 @@ fn get_result_believes_no_other_success_code() {
     });
 }
 
-/// `[C17]`: integers that are not a status, in each way that the client asks.
+/// Integers that are not a status break the contract, in each way that the client asks `[C17]`.
 #[test]
 fn an_unknown_status_from_get_status_breaks_the_contract() {
     in_kernel(|| {
@@ -243,7 +243,8 @@ fn an_unknown_status_from_get_status_breaks_the_contract() {
     });
 }
 
-/// The operation says how it ended: the integer that its provider passes to the handler does not.
+/// The operation says how it ended. The integer that its provider passes to the handler does not
+/// count.
 #[test]
 fn an_unknown_status_passed_to_the_handler_does_not_count() {
     in_kernel(|| {

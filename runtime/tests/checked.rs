@@ -1,5 +1,5 @@
-//! `[C17]`: a client checks the bytes of a value before it reads them as a type of which some bit
-//! patterns are not values.
+//! Tests that a client checks the bytes of a value before it reads them as a type `[C17]`. Some bit
+//! patterns of these types are not values.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -16,7 +16,8 @@ use ntcom::{
 
 const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
 
-/// What a client that takes the operation of `bytes` for one of a `T` reads, in each way.
+/// Returns the value that a client reads if it takes the operation of `bytes` for one of a `T`. The
+/// client reads it in each way.
 fn read<T>(bytes: impl AsyncValueType) -> Result<T, NTSTATUS>
 where
     T: AsyncValueType + CheckedBitPattern + PartialEq + Debug,

@@ -1,6 +1,7 @@
-//! Tests that a declaration means the same wherever it stands. The tests put it where names of the
-//! prelude and of the language mean something else, in a function, and in a macro's output. Its
-//! arguments and methods have the macro's own names.
+//! Tests that a declaration means the same wherever it stands.
+//!
+//! The tests put it where names of the prelude and of the language mean something else, in a
+//! function, and in a macro's output. Its arguments and methods have the macro's own names.
 #![no_implicit_prelude]
 #![allow(non_camel_case_types, non_upper_case_globals, dead_code, reason = "the names are what is tested")]
 #![allow(clippy::unwrap_used, reason = "tests say what they mean")]

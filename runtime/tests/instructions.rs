@@ -1,6 +1,7 @@
-//! Tests that a call through a declared interface's table is as short as one through a handwritten
-//! table, or one instruction longer. The release code is compared instruction by instruction. Run
-//! it with `cargo test --release -p ntcom --test instructions`.
+//! Tests that calls through declared tables are as short as calls through handwritten ones.
+//!
+//! A call may be one instruction longer. The release code is compared instruction by instruction.
+//! Run it with `cargo test --release -p ntcom --test instructions`.
 #![cfg(all(not(debug_assertions), target_arch = "x86_64"))]
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 

@@ -1,4 +1,5 @@
-//! An interface that a test keeps beyond its run or its simulation: it works, or a failure says so.
+//! Tests of an interface that a test keeps beyond its run or its simulation. It works, or a failure
+//! says so.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean")]
 
 use core::{cell::RefCell, mem::ManuallyDrop};
@@ -26,7 +27,7 @@ impl INumber for Seven {
     }
 }
 
-/// The last reference of an object, and its simulation, a run of which is over.
+/// Returns the last reference of an object, with its simulation, after one of its runs.
 fn last_reference() -> (Simulation, ManuallyDrop<ComRc<INumberRaw>>) {
     let kept: Rc<RefCell<Option<ComRc<INumberRaw>>>> = Rc::default();
     let out = Rc::clone(&kept);
@@ -57,7 +58,7 @@ fn an_object_that_is_released_after_a_stop_is_forgotten() {
     drop(ManuallyDrop::into_inner(interface));
 }
 
-/// Run by a test below, in a process of its own: `Release` cannot unwind.
+/// A test below runs this in a process of its own, because `Release` cannot unwind.
 #[test]
 #[ignore = "ends its process"]
 fn released_after_a_reset() {
@@ -66,7 +67,7 @@ fn released_after_a_reset() {
     drop(ManuallyDrop::into_inner(interface));
 }
 
-/// Run by a test below, in a process of its own: the interface's table is in memory that is closed.
+/// A test below runs this in a process of its own, where the interface's table is in closed memory.
 #[test]
 #[ignore = "ends its process"]
 fn released_many_kernels_later() {

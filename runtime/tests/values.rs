@@ -1,6 +1,7 @@
-//! Tests that a client reads every byte of a value, and that none of them shows earlier contents of
-//! the kernel's memory `[C5]`. The values come through get_result, through the pointer of a
-//! declared method, and as another type of the same size.
+//! Tests that a client reads every byte of a value, and none of earlier contents of memory `[C5]`.
+//!
+//! The values come through get_result, through the pointer of a declared method, and as another
+//! type of the same size.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;

@@ -189,8 +189,8 @@ fn a_timeout_needs_no_alignment() {
     });
 }
 
-/// The state that several processors share: an operation's signal, and the numbers of waiters and
-/// handlers that have been told.
+/// The state that several processors share, with an operation's signal, and the numbers of waiters
+/// and handlers that have been told.
 struct Shared {
     signal: Signal,
     told: AtomicUsize,

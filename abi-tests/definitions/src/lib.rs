@@ -1,6 +1,7 @@
-//! The Rust definitions of the binary interface, as the compiler has them. They are the lines of
-//! `abi-tests/abi.golden` without the version that introduced each line. This crate contains no
-//! numbers; all of them are measured.
+//! The Rust definitions of the binary interface, as the compiler has them.
+//!
+//! They are the lines of `abi-tests/abi.golden` without the version that introduced each line. This
+//! crate contains no numbers; all of them are measured.
 //!
 //! `cargo run -p ntcom-abi-definitions` prints the lines. `cargo xtask abi` compares them with the
 //! golden file, and the golden file with the header as C and C++ compilers measure it.

@@ -1,6 +1,7 @@
-//! The numbers of the definitions once more, as data of this library. `cargo xtask abi` reads them
-//! from the object code of another machine's build and never runs it. Types are not here, because
-//! `describe.rs` has them and they are the same on all machines.
+//! The numbers of the definitions once more, as data of this library.
+//!
+//! `cargo xtask abi` reads them from the object code of another machine's build and never runs it.
+//! Types are not here, because `describe.rs` has them and they are the same on all machines.
 #![expect(
     clippy::indexing_slicing,
     reason = "only the compiler runs this: an index that is out of bounds does not build"

@@ -10,7 +10,7 @@ use ntcom::{
 use ntcom_fuzz_model::{
     answer::{Answer, OutValue},
     ops::{Handler, Iid, Out, Via},
-    value::{Bytes, LARGEST, UNTOUCHED},
+    out,
 };
 
 use crate::{
@@ -20,8 +20,6 @@ use crate::{
     world::{self, CaseWorld, Slot},
 };
 
-/// The contents of an out-parameter of four bytes before a call.
-const UNTOUCHED_WORD: u32 = u32::from_ne_bytes([UNTOUCHED; 4]);
 /// An interface that no operation has.
 pub(crate) const UNSUPPORTED: GUID = GUID::from_u128(0x0bad_c0de_dead_beef_0123_4567_89ab_cdef);
 
@@ -146,45 +144,6 @@ pub(crate) fn control_table(
     Ok((this, unsafe { table(this, Rule::C10) }?))
 }
 
-/// Space for an out-parameter of up to eight bytes, at an even or an odd address, between bytes
-/// that must not change.
-struct Small([u8; 32]);
-
-impl Small {
-    const fn new() -> Self {
-        Self([UNTOUCHED; 32])
-    }
-
-    const fn at(out: Out) -> usize {
-        match out {
-            Out::Misaligned => 9,
-            Out::Given | Out::Null => 8,
-        }
-    }
-
-    fn pointer<V>(&mut self, out: Out) -> *mut V {
-        if out == Out::Null {
-            return ptr::null_mut();
-        }
-        self.0.as_mut_ptr().wrapping_add(Self::at(out)).cast()
-    }
-
-    /// The `N` bytes of the out-parameter. `None` if bytes around it have changed.
-    fn read<const N: usize>(&self, out: Out) -> Option<[u8; N]> {
-        let (before, rest) = self.0.split_at(Self::at(out));
-        let (inside, after) = rest.split_first_chunk::<N>()?;
-        before.iter().chain(after).all(|byte| *byte == UNTOUCHED).then_some(*inside)
-    }
-
-    fn number(&self, out: Out) -> OutValue {
-        match self.read::<4>(out).map(u32::from_ne_bytes) {
-            None => OutValue::Stranger,
-            Some(UNTOUCHED_WORD) => OutValue::Untouched,
-            Some(number) => OutValue::Number(number),
-        }
-    }
-}
-
 /// `QueryInterface`. A pointer that it yields owns a reference. IUnknown is always the same pointer
 /// [C2], which may differ from that of IAsyncOperation. The answer shows both as the operation's
 /// first interface.
@@ -212,26 +171,17 @@ pub(crate) fn query_for(
     let control =
         if world.controls.get() { interface(world, operation, Via::Control)? } else { ptr::null_mut() };
     let iid = wanted.as_ref().map_or(ptr::null(), ptr::from_ref);
-    let mut place = Small::new();
-    let pointer = place.pointer::<*mut c_void>(out);
+    let asks_identity = wanted == Some(IUnknownRaw::IID);
+    let first = if asks_identity { identity } else { world.slot(operation, |slot| slot.operation) };
     let query = slot(table.QueryInterface, Rule::C1, "QueryInterface")?;
     let what = format!("QueryInterface of operation {operation}, via {via:?}, for {name}, out {out:?}");
     // SAFETY: the caller has a reference. Both pointers are null or valid.
-    let status = called(world, what, || unsafe { query(this, iid, pointer) });
-    if status == NTSTATUS::SUCCESS {
+    let call = |out| called(world, what, || unsafe { query(this, iid, out) }).to_u32();
+    let answer = out::interface(out, [first, control], call);
+    if answer.status == NTSTATUS::SUCCESS.to_u32() {
         world.slot(operation, |slot| slot.references += 1);
     }
-    let asks_identity = wanted == Some(IUnknownRaw::IID);
-    let first = if asks_identity { identity } else { world.slot(operation, |slot| slot.operation) }.addr();
-    let found = match place.read::<{ size_of::<usize>() }>(out).map(usize::from_ne_bytes) {
-        _ if out == Out::Null => OutValue::None,
-        Some(0) => OutValue::Null,
-        Some(found) if found == first => OutValue::Interface(Via::Operation),
-        Some(found) if found == control.addr() => OutValue::Interface(Via::Control),
-        Some(found) if found == usize::from_ne_bytes([UNTOUCHED; size_of::<usize>()]) => OutValue::Untouched,
-        _ => OutValue::Stranger,
-    };
-    Ok(Answer { status: answered(world, status).to_u32(), out: found })
+    Ok(mapped(world, answer))
 }
 
 /// `AddRef`. The status says whether the returned count is 0.
@@ -260,15 +210,14 @@ pub(crate) fn release(world: &CaseWorld, operation: usize, via: Via) -> Result<A
 pub(crate) fn get_status(world: &CaseWorld, operation: usize, out: Out) -> Result<Answer, Finding> {
     let (this, table) = operation_table(world, operation)?;
     let get_status = slot(table.get_status, Rule::C4, "get_status")?;
-    let mut place = Small::new();
-    let pointer = place.pointer::<RawAsyncStatus>(out);
     let what = format!("get_status of operation {operation}, out {out:?}");
     // SAFETY: the caller has a reference. `out` is null or writable.
-    let status = called(world, what, || unsafe { get_status(this, pointer) });
-    if let (NTSTATUS::SUCCESS, OutValue::Number(now @ 0..=3)) = (status, place.number(out)) {
+    let call = |out| called(world, what, || unsafe { get_status(this, out) }).to_u32();
+    let answer = out::number(out, call);
+    if let Answer { status: 0, out: OutValue::Number(now @ 0..=3) } = answer {
         is_final(world, operation, now.cast_signed());
     }
-    Ok(Answer { status: answered(world, status).to_u32(), out: place.number(out) })
+    Ok(mapped(world, answer))
 }
 
 /// Checks that a terminal status does not change after a client has seen it [C6].
@@ -280,33 +229,16 @@ fn is_final(world: &CaseWorld, operation: usize, now: i32) {
     }
 }
 
-/// Space for the largest value, with room before and after it.
-#[repr(align(64))]
-struct Buffer([u8; LARGEST + 192]);
-
 /// `get_result`.
 pub(crate) fn get_result(world: &CaseWorld, operation: usize, out: Out) -> Result<Answer, Finding> {
     let (this, table) = operation_table(world, operation)?;
     let get_result = slot(table.get_result, Rule::C5, "get_result")?;
-    let kind = world.slot(operation, |slot| slot.kind);
-    let at = if out == Out::Misaligned { 65 } else { 64 };
-    let mut buffer = Box::new(Buffer([UNTOUCHED; LARGEST + 192]));
-    let pointer = if out == Out::Null { ptr::null_mut() } else { buffer.0.as_mut_ptr().wrapping_add(at) };
     let what = format!("get_result of operation {operation}, out {out:?}");
     // SAFETY: the caller has a reference. `out` is null or has room for the value.
-    let status = called(world, what, || unsafe { get_result(this, pointer) });
-    let (before, rest) = buffer.0.split_at(at);
-    let (inside, after) = rest.split_at(kind.size());
-    let around = before.iter().chain(after).all(|byte| *byte == UNTOUCHED);
-    let found = if out == Out::Null {
-        OutValue::None
-    } else if around {
-        let expected = if status == NTSTATUS::SUCCESS { Bytes::Value } else { Bytes::Zeroed };
-        OutValue::Bytes(kind.recognise(operation, inside, expected))
-    } else {
-        OutValue::Bytes(Bytes::Garbage)
-    };
-    Ok(Answer { status: answered(world, status).to_u32(), out: found })
+    let call = |out| called(world, what, || unsafe { get_result(this, out) }).to_u32();
+    let kind = world.slot(operation, |slot| slot.kind);
+    let answer = out::value(out, (operation, kind), usize::MAX, call);
+    Ok(mapped(world, answer))
 }
 
 /// `cancel`.
@@ -323,24 +255,22 @@ pub(crate) fn cancel(world: &CaseWorld, operation: usize) -> Result<Answer, Find
 pub(crate) fn get_error(world: &CaseWorld, operation: usize, out: Out) -> Result<Answer, Finding> {
     let (this, table) = control_table(world, operation)?;
     let get_error = slot(table.get_error, Rule::C16, "get_error")?;
-    let mut place = Small::new();
-    let pointer = place.pointer::<NTSTATUS>(out);
     let what = format!("get_error of operation {operation}, out {out:?}");
     // SAFETY: the caller has a reference. `out` is null or writable.
-    let status = called(world, what, || unsafe { get_error(this, pointer) });
-    Ok(Answer { status: answered(world, status).to_u32(), out: place.number(out) })
+    let call = |out| called(world, what, || unsafe { get_error(this, out) }).to_u32();
+    let answer = out::number(out, call);
+    Ok(mapped(world, answer))
 }
 
 /// `get_result_size`.
 pub(crate) fn get_result_size(world: &CaseWorld, operation: usize, out: Out) -> Result<Answer, Finding> {
     let (this, table) = control_table(world, operation)?;
     let get_result_size = slot(table.get_result_size, Rule::C16, "get_result_size")?;
-    let mut place = Small::new();
-    let pointer = place.pointer::<u32>(out);
     let what = format!("get_result_size of operation {operation}, out {out:?}");
     // SAFETY: the caller has a reference. `out` is null or writable.
-    let status = called(world, what, || unsafe { get_result_size(this, pointer) });
-    Ok(Answer { status: answered(world, status).to_u32(), out: place.number(out) })
+    let call = |out| called(world, what, || unsafe { get_result_size(this, out) }).to_u32();
+    let answer = out::number(out, call);
+    Ok(mapped(world, answer))
 }
 
 /// `wait`, with a timeout in units of 100 ns. `None` waits for ever.
@@ -467,6 +397,11 @@ pub(crate) unsafe extern "system" fn releases(context: *mut c_void, status: RawA
             world.breach(finding.rule, finding.message);
         }
     });
+}
+
+/// The answer with its status mapped by [`answered`].
+fn mapped(world: &CaseWorld, answer: Answer) -> Answer {
+    Answer { status: answered(world, NTSTATUS::from_u32(answer.status)).to_u32(), ..answer }
 }
 
 /// Maps an answer that is an HRESULT to its NTSTATUS, if the options ask for that.

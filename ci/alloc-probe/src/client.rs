@@ -32,7 +32,7 @@ pub extern "C" fn probe_client_big(raw: *mut AsyncOperationRaw<[u64; 64]>) -> u6
     operation.result().map_or(0, |value| value.iter().fold(0, |sum: u64, word| sum.wrapping_add(*word)))
 }
 
-/// Uses `IAsyncControl`: cancellation, error, size.
+/// Cancels an operation by `IAsyncControl`, and asks for its error and the size of its value.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_client_control(raw: *mut AsyncOperationRaw<u64>) -> NTSTATUS {
     let Some(operation) = take(raw) else { return NTSTATUS::INVALID_PARAMETER };

@@ -1,6 +1,7 @@
-//! A driver's uses of ntcom. Each function makes the compiler emit the generic code of one use, and
-//! `cargo xtask alloc-scan` reads in the object code which symbols that use refers to. No code
-//! calls these functions.
+//! A driver's uses of ntcom, which `cargo xtask alloc-scan` compiles and never runs.
+//!
+//! Each function makes the compiler emit the generic code of one use. The scan reads in the object
+//! code which symbols that use refers to.
 #![no_std]
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 

@@ -1,5 +1,5 @@
-//! Makes operations: values of several sizes, bodies that suspend, wake themselves and clean up,
-//! errors.
+//! Makes operations, with values of several sizes, with errors, and with bodies that suspend, wake
+//! themselves and clean up.
 use core::{
     alloc::Layout,
     future::{Future, pending, ready},
@@ -19,7 +19,7 @@ use ntcom::{
 /// A value that does not fit into a register.
 type Big = [u8; 4096];
 
-/// Makes an operation whose value is ready at once.
+/// Makes an operation with a value that is ready at once.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_u64(value: u64) -> *mut AsyncOperationRaw<u64> {
     spawn_async_operation_raw(async move { value })
@@ -68,7 +68,7 @@ fn cancel(handle: &CancelHandle) {
     handle.cancel();
 }
 
-/// Makes an operation whose body has a cleanup and looks for cancellation.
+/// Makes an operation with a body that has a cleanup and looks for cancellation.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_with_cleanup(value: u64) -> *mut AsyncOperationRaw<u64> {
     spawn_async_operation_raw(async move {

@@ -17,9 +17,10 @@ const CORPUS: &str = "corpus/vtable";
 /// kit found something, 2 that it cannot judge the library.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// A shared library that exports ntcom_kit (abi-tests/kit/include/ntcom_kit.h). Without one,
-    /// the kit judges the implementations that come with it: ours and two foreign ones must pass,
-    /// and the breach of each broken one must be found.
+    /// The shared library to judge, which exports ntcom_kit (abi-tests/kit/include/ntcom_kit.h).
+    ///
+    /// Without one, the kit judges the implementations that come with it. Ours and two foreign ones
+    /// must pass, and the breach of each broken one must be found.
     library: Option<PathBuf>,
     /// Writes the report as JSON.
     #[arg(long, value_name = "FILE")]

@@ -101,8 +101,8 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// `[C21]`: with `async-com` alone declared async methods compile, and their operations fail. The
-/// test has a build of its own, because the workspace's has an executor.
+/// Checks `[C21]`. With `async-com` alone, declared async methods compile and their operations
+/// fail. The test has a build of its own, because the workspace's has an executor.
 fn without_an_executor(project: &Project) -> anyhow::Result<bool> {
     let mut test = command::cargo(project);
     test.args(["test", "--package", "ntcom", "--features", "async-com", "--test", "no_executor"]);

@@ -87,6 +87,21 @@ fn totals(verdicts: &[Verdict]) -> String {
     format!("{passed} passed, {failed} failed, {skipped} skipped")
 }
 
+/// The bytes that `target/` has after all legs.
+const ROOM: u64 = 16 << 30;
+
+/// Says that the disk may be too small for all legs, because the linker of the leg that fills it
+/// only reports a bus error.
+fn warn_of_a_small_disk(project: &Project) {
+    let Ok(disk) = rustix::fs::statvfs(project.root()) else { return };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free < ROOM && !project.path("target/zoo").exists() {
+        let (free, room) = (free >> 30, ROOM >> 30);
+        let root = project.root().display();
+        note!("warning: the disk of {root} has {free} GiB free, and all legs need {room} GiB");
+    }
+}
+
 /// Runs the legs.
 pub(crate) fn run(project: &Project, only: &[String], list: bool) -> anyhow::Result<ExitCode> {
     let legs = choose(only)?;
@@ -97,6 +112,9 @@ pub(crate) fn run(project: &Project, only: &[String], list: bool) -> anyhow::Res
         }
         say!("{table}");
         return Ok(ExitCode::SUCCESS);
+    }
+    if only.is_empty() {
+        warn_of_a_small_disk(project);
     }
     let ci = env::var("CI").is_ok_and(|value| value == "true" || value == "1");
     let mut table = ui::table(&["leg", "result", "seconds", "note"], 2..3);

@@ -50,9 +50,10 @@ impl Unstable {
         nightlies(&list).into_iter().find(works).map_or(Self::Bootstrap(none), Self::Nightly)
     }
 
-    /// The command for a program that finds this compiler as `cargo` and `rustc`. `rustup run` sets
-    /// RUSTUP_TOOLCHAIN, which has precedence over rust-toolchain.toml and over the value that
-    /// `cargo run` has set.
+    /// The command for a program that finds this compiler as `cargo` and `rustc`.
+    ///
+    /// `rustup run` sets RUSTUP_TOOLCHAIN, which has precedence over rust-toolchain.toml and over
+    /// the value that `cargo run` has set.
     pub(crate) fn command(&self, project: &Project, program: &std::path::Path) -> Command {
         match self {
             Self::Nightly(name) => {

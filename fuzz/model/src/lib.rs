@@ -12,6 +12,7 @@
 //! | `value`, `script` | the values of operations, and bodies as scripts |
 //! | `call`, `ops` | calls of declared methods, and the steps of clients with their records |
 //! | `input`, `mutate` | corpus files, with their header and records, and their mutation |
+//! | `out` | calls with an out-parameter |
 //! | `answer`, `event` | the answers of calls, and the digest of the events of bodies and handlers |
 //! | `model` | the reference model |
 #![expect(
@@ -27,6 +28,7 @@ pub mod limits;
 pub mod model;
 pub mod mutate;
 pub mod ops;
+pub mod out;
 pub mod script;
 pub mod status;
 pub mod value;

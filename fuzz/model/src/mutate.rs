@@ -6,11 +6,12 @@ use crate::{
     limits::{LONGEST, RECORD},
 };
 
-/// A small generator (splitmix64). libFuzzer provides one seed for each mutation.
-struct Random(u64);
+/// A small generator (splitmix64), with its seed.
+pub struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    /// The next number.
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -18,7 +19,7 @@ impl Random {
     }
 
     fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
+        (self.number() % limit.max(1) as u64) as usize
     }
 }
 
@@ -35,6 +36,7 @@ pub fn mutate<I: Input>(
     if max_size < I::HEADER + RECORD {
         return bytewise(data, size, max_size);
     }
+    // libFuzzer provides one seed for each mutation.
     let mut random = Random(seed.into());
     let mut input = data[..size].to_vec();
     if I::check(&input).is_err() {
@@ -50,7 +52,7 @@ pub fn mutate<I: Input>(
     // The header's bytes after its magic. The first two of four have a meaning.
     let beside = (I::HEADER - I::MAGIC.len()).min(2);
     if beside > 0 && random.below(8) == 0 {
-        input[I::MAGIC.len() + random.below(beside)] = random.next() as u8;
+        input[I::MAGIC.len() + random.below(beside)] = random.number() as u8;
     }
     records.truncate(room * RECORD);
     let size = I::HEADER + records.len();
@@ -66,7 +68,7 @@ fn change(
     bytewise: &impl Fn(&mut [u8], usize, usize) -> usize,
 ) {
     let count = records.len() / RECORD;
-    let fresh = random.next().to_le_bytes();
+    let fresh = random.number().to_le_bytes();
     let at = random.below(count + 1) * RECORD;
     match random.below(12) {
         // Insert one new record, or two for a spawn.

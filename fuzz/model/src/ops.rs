@@ -19,7 +19,7 @@ use core::fmt;
 use crate::{
     call::Call,
     limits::{INTERFACES, LONGEST, OBJECTS, RECORD},
-    script::{GATES, STEPS, Script, Shape},
+    script::{GATES, Script, Shape, take_steps},
     status::STATUSES,
     value::ValueKind,
 };
@@ -327,10 +327,7 @@ fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8]) -> (Op, &[u8])
     };
     let op = match head & 31 {
         0..=3 => {
-            let (tail, after) = rest.split_first_chunk::<RECORD>().unwrap_or((&[0; RECORD], &[]));
-            rest = after;
-            let [s2, s3, s4, s5] = *tail;
-            let steps: [u8; STEPS] = [a, b, s2, s3, s4, s5];
+            let steps = take_steps([a, b], &mut rest);
             let selector = target >> 4;
             Op::Spawn {
                 kind: ValueKind::select(target & 15),
@@ -376,16 +373,11 @@ fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8]) -> (Op, &[u8])
             2 => Op::FailAllocation(b & 1),
             _ => Op::CancelAll,
         },
-        28 | 29 => {
-            let (tail, after) = rest.split_first_chunk::<RECORD>().unwrap_or((&[0; RECORD], &[]));
-            rest = after;
-            let [s2, s3, s4, s5] = *tail;
-            Op::Call {
-                object: (target >> 5 & 1) % OBJECTS as u8,
-                call: Call::decode(target, [a, b, s2, s3, s4, s5]),
-                shared: target >> 6 & 1 == 0,
-            }
-        }
+        28 | 29 => Op::Call {
+            object: (target >> 5 & 1) % OBJECTS as u8,
+            call: Call::decode(target, take_steps([a, b], &mut rest)),
+            shared: target >> 6 & 1 == 0,
+        },
         30 => {
             let op = match a % 4 {
                 0 => ObjectOp::AddRef,

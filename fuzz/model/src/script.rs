@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::limits::RECORD;
+
 /// The number of steps of a body, over all its parts.
 pub const STEPS: usize = 6;
 
@@ -147,27 +149,55 @@ impl Shape {
     }
 }
 
+impl Form for Shape {
+    type Step = BodyStep;
+
+    #[inline]
+    fn decode(byte: u8) -> BodyStep {
+        BodyStep::decode(byte)
+    }
+}
+
+/// A form of scripts, which is a type of shapes with the steps that bodies are made of.
+pub trait Form: Copy + fmt::Debug {
+    /// One step of a body.
+    type Step: fmt::Debug;
+
+    /// Decodes a byte. Every byte is a step, and 0 ends a part.
+    fn decode(byte: u8) -> Self::Step;
+}
+
 /// A body.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Script {
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Script<S = Shape> {
     /// How the body is put together.
-    pub shape: Shape,
+    pub shape: S,
     /// The steps, undecoded.
     pub steps: [u8; STEPS],
 }
 
-impl Script {
+impl<S: Form> Script<S> {
     /// The step at this place.
     #[must_use]
     #[inline]
-    pub fn step(&self, at: u8) -> BodyStep {
-        self.steps.get(usize::from(at)).map_or(BodyStep::Finish, |byte| BodyStep::decode(*byte))
+    pub fn step(&self, at: u8) -> S::Step {
+        S::decode(self.steps.get(usize::from(at)).copied().unwrap_or(0))
     }
 }
 
-impl fmt::Debug for Script {
+impl<S: Form> fmt::Debug for Script<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.shape)?;
-        f.debug_list().entries(self.steps.iter().map(|byte| BodyStep::decode(*byte))).finish()
+        f.debug_list().entries(self.steps.iter().map(|byte| S::decode(*byte))).finish()
     }
+}
+
+/// The steps of a body of which two bytes are in its record. The next record, which is taken from
+/// `rest`, has the others.
+#[inline]
+pub fn take_steps([a, b]: [u8; 2], rest: &mut &[u8]) -> [u8; STEPS] {
+    let (tail, after) = rest.split_first_chunk::<RECORD>().unwrap_or((&[0; RECORD], &[]));
+    *rest = after;
+    let [s2, s3, s4, s5] = *tail;
+    [a, b, s2, s3, s4, s5]
 }

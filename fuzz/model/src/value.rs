@@ -4,9 +4,10 @@
 use crate::limits::OPERATIONS;
 
 /// The types of values that operations yield.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum ValueKind {
     /// `()`, for which nothing is written.
+    #[default]
     Unit,
     /// One byte.
     U8,

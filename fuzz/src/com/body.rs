@@ -11,9 +11,10 @@ use ntcom::{IUnknownVtbl, NTSTATUS};
 
 use super::{
     interfaces::{A, IAVtbl, IIDS, U},
-    tables::{release, slot, table},
+    tables::{release, table},
     world::{self, Reference},
 };
+use crate::harness::slots::slot;
 
 /// The number of works.
 pub(super) const WORKS: u8 = 5;

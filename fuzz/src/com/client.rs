@@ -9,7 +9,6 @@ use core::{
 };
 
 use ntcom::{GUID, IUnknownVtbl, NTSTATUS};
-use ntsim::ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel};
 
 use super::{
     body::WORKS,
@@ -18,10 +17,10 @@ use super::{
     objects,
     operations::{cancel, let_go, open, release_operations, start, status},
     shape::Shape,
-    tables::{add_ref, give_back, release, slot, table},
+    tables::{add_ref, give_back, release, table},
     world::{ComWorld, HAND, Reference, STATIC},
 };
-use crate::harness::coverage::hit;
+use crate::harness::{coverage::hit, irql, slots::slot};
 
 /// Does one step on this processor. The run has `processors` of them.
 pub(super) fn perform(world: &ComWorld, processor: usize, processors: usize, step: &ComStep) {
@@ -330,19 +329,10 @@ fn call(held: Reference, shape: Shape, method: u8, n: u8) {
 }
 
 fn toggle(world: &ComWorld, processor: usize) -> bool {
-    if lower(world, processor) {
-        return true;
+    let raised = &world.raised[processor];
+    if !irql::lower(raised) {
+        irql::raise(raised);
     }
-    // SAFETY: the program is at PASSIVE_LEVEL.
-    world.raised[processor].set(Some(unsafe { KeRaiseIrqlToDpcLevel() }));
-    true
-}
-
-/// Lowers the IRQL to its level before the raise.
-pub(super) fn lower(world: &ComWorld, processor: usize) -> bool {
-    let Some(irql) = world.raised[processor].take() else { return false };
-    // SAFETY: `irql` is the IRQL that `KeRaiseIrqlToDpcLevel` returned.
-    unsafe { KeLowerIrql(irql) };
     true
 }
 

@@ -5,11 +5,14 @@ use ntcom_fuzz_model::limits::PROCESSORS;
 use ntsim::{Schedule, Simulation, Stop};
 
 use super::{
-    client::{lower, perform, release_everything},
+    client::{perform, release_everything},
     input::ComInput,
     world::{self, ComWorld, STATIC},
 };
-use crate::harness::run::{Report, Target, config};
+use crate::harness::{
+    irql,
+    run::{Report, Target, config},
+};
 
 impl Target for ComInput {
     fn run(&self, kernel: &mut Simulation, schedule: Schedule, trace: bool) -> Report {
@@ -71,7 +74,7 @@ fn drive(world: &ComWorld) {
     for step in input.steps.iter().filter(|step| usize::from(step.processor) == processor) {
         perform(world, processor, input.processors, step);
     }
-    lower(world, processor);
+    irql::lower(&world.raised[processor]);
 }
 
 fn nothing_is_left(world: &ComWorld) {

@@ -10,9 +10,10 @@ use super::{
     body::Work,
     interfaces::{A, D, IDVtbl, U, answer},
     shape::Shape,
-    tables::{give_back, release, slot, table},
+    tables::{give_back, release, table},
     world::{ComWorld, Operation, Reference, Yields},
 };
+use crate::harness::slots::slot;
 
 /// Calls an async method. It returns an operation, never null `[C11]`.
 pub(super) fn start(

@@ -5,20 +5,13 @@ use core::ffi::c_void;
 use ntcom::IUnknownVtbl;
 
 use super::world::{ComWorld, STATIC};
+use crate::harness::slots::{self, slot};
 
 /// The table of an interface.
 pub(super) fn table<V>(this: *mut c_void) -> &'static V {
     // SAFETY: the caller has a reference to the object, so it is alive. Its interface begins with
     // the table's pointer.
-    let table = unsafe { this.cast::<*const V>().read() };
-    // SAFETY: `table` is null, or the address of a table, which lives for ever.
-    unsafe { table.as_ref() }
-        .unwrap_or_else(|| ntsim::fail("layout", "the table of an interface is null".into()))
-}
-
-/// A slot of a table. A null slot ends the run.
-pub(super) fn slot<F>(slot: Option<F>, name: &str) -> F {
-    slot.unwrap_or_else(|| ntsim::fail("layout", format!("the slot {name} is null")))
+    unsafe { slots::table(this, "layout", "an interface") }
 }
 
 /// `AddRef`.

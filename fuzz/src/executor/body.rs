@@ -19,11 +19,11 @@ use super::{
     place::Place,
     script::{Script, TaskStep},
     spawn,
-    task::{Task, Waiting, fail, marked},
+    task::{Task, fail, marked},
     wait::{self, Inside},
-    world::{self, ExecutorWorld, put, signal, take},
+    world::{self, ExecutorWorld, signal},
 };
-use crate::harness::coverage::hit;
+use crate::harness::{body::Waiting, coverage::hit};
 
 /// A part of a script.
 pub struct Part {
@@ -50,7 +50,7 @@ impl Part {
     /// Checks a poll of this part. It must not come after the part's end, nor before the parts that
     /// must have ended first.
     fn enter(&self, record: &Task) {
-        let parts = record.parts.get();
+        let parts = record.body.parts.get();
         if parts >> (4 + self.number) & 1 == 1 {
             fail("C10", self.task, &format!("part {} is polled after its end", self.number));
         }
@@ -67,9 +67,9 @@ impl Part {
         if self.is_cleanup() {
             // The cleanup's start may answer a request. A later request, made while the first was
             // pending, asks for nothing more [C10].
-            record.asked.set(false);
+            record.body.asked.set(false);
         }
-        record.parts.set(parts | 1 << self.number);
+        record.body.parts.set(parts | 1 << self.number);
     }
 }
 
@@ -93,12 +93,12 @@ impl Future for Part {
                         this.inside = None;
                     }
                     Err(waiting) => {
-                        record.waiting.set(waiting);
+                        record.body.waiting.set(waiting);
                         return Poll::Pending;
                     }
                 }
             }
-            record.parts.set(record.parts.get() | 0x10 << this.number);
+            record.body.parts.set(record.body.parts.get() | 0x10 << this.number);
             Poll::Ready(())
         })
     }
@@ -131,22 +131,22 @@ impl Part {
                 context.waker().wake_by_ref();
                 return Err(Waiting::Itself);
             }
-            TaskStep::Stash => put(&world.stash, task, context.waker().clone()),
-            TaskStep::KeepWaker => drop(record.kept.replace(Some(context.waker().clone()))),
-            TaskStep::DropKept => drop(record.kept.take()),
+            TaskStep::Stash => world.stash.put(task, context.waker().clone()),
+            TaskStep::KeepWaker => drop(record.body.kept.replace(Some(context.waker().clone()))),
+            TaskStep::DropKept => drop(record.body.kept.take()),
             TaskStep::Notify => {
                 marked(MarkKind::Wake, task, "notifies itself");
                 context.waker().wake_by_ref();
             }
-            TaskStep::Open(gate) => world.open_gate(gate.into()),
+            TaskStep::Open(gate) => world.gates.open(gate.into(), marked),
             TaskStep::Set(number) => signal(number.into()).set(),
             TaskStep::Send(n) => held::send(world, n).unwrap_or(()),
-            TaskStep::DropSender(n) => drop(take(&world.senders, n)),
+            TaskStep::DropSender(n) => drop(world.senders.take(n)),
             TaskStep::Take => {
                 let taken = take_cancellation_request();
                 if taken {
-                    record.asked.set(false);
-                    record.took.set(true);
+                    record.body.asked.set(false);
+                    record.body.took.set(true);
                 }
                 self.told(taken);
             }
@@ -154,7 +154,7 @@ impl Part {
             TaskStep::Spawn(child) => spawn::child(world, task, child),
             TaskStep::Cancel(n) => held::cancel(world, n).unwrap_or(()),
             TaskStep::DropTimer(n) => {
-                if let Some((of, mut timer)) = take(&world.timers, n) {
+                if let Some((of, mut timer)) = world.timers.take(n) {
                     let _over = wait::poll_timer(world, of, &mut timer, context);
                 }
             }
@@ -166,13 +166,13 @@ impl Part {
             TaskStep::GiveTimer(span) => {
                 let mut timer = wait::timer(span);
                 if !wait::poll_timer(world, task, &mut timer, context) {
-                    put(&world.timers, task, timer);
+                    world.timers.put(task, timer);
                 }
             }
-            TaskStep::GiveFresh(span) => put(&world.timers, task, wait::timer(span)),
-            TaskStep::WakeStash(n) => held::wake(world, n, false).unwrap_or(()),
+            TaskStep::GiveFresh(span) => world.timers.put(task, wait::timer(span)),
+            TaskStep::WakeStash(n) => drop(world.stash.wake(n, false, marked)),
             TaskStep::DropHandle(n) => held::drop_handle(world, n).unwrap_or(()),
-            TaskStep::DropStash(n) => drop(take(&world.stash, n)),
+            TaskStep::DropStash(n) => drop(world.stash.take(n)),
             _ => {}
         }
         Ok(())
@@ -206,27 +206,27 @@ impl<F: Future<Output = ()>> Future for Body<F> {
         world::with(|world| {
             let record = world.task(task);
             let place = Place::enter(world, task, "polled");
-            if let Some(other) = record.polling.replace(Some(place.here)) {
+            if let Some(other) = record.body.polling.replace(Some(place.here)) {
                 fail("C8", task, &format!("it is polled by P{} while P{other} polls it", place.here));
             }
-            if record.drops.get() > 0 || record.ready.get() {
+            if record.body.drops.get() > 0 || record.body.ready.get() {
                 fail("C8", task, "it is polled after its end");
             }
-            record.polls.set(record.polls.get() + 1);
-            record.asked.set(false);
+            record.body.polls.set(record.body.polls.get() + 1);
+            record.body.asked.set(false);
             budget::check_polls(record, task);
             budget::check_time(record, task);
             budget::check_drain(world, task, place.here);
-            record.waiting.set(Waiting::Nothing);
+            record.body.waiting.set(Waiting::Nothing);
             marked(MarkKind::PollStart, task, "");
             let polled = inner.poll(context);
             if ntsim::is_tracing() {
-                polled_once(task, polled.is_ready(), record.waiting.get());
+                polled_once(task, polled.is_ready(), record.body.waiting.get());
             }
             if polled.is_ready() {
-                record.ready.set(true);
+                record.body.ready.set(true);
             }
-            if record.polling.take().is_none() {
+            if record.body.polling.take().is_none() {
                 fail("C8", task, "it was polled by another processor during this poll");
             }
             place.leave(world);
@@ -247,18 +247,18 @@ impl<F> Drop for Body<F> {
         let task = self.task;
         world::with(|world| {
             let record = world.task(task);
-            record.drops.set(record.drops.get() + 1);
+            record.body.drops.set(record.body.drops.get() + 1);
             marked(MarkKind::Drop, task, "its body");
-            if record.drops.get() > 1 {
+            if record.body.drops.get() > 1 {
                 fail("C8", task, "its body is dropped a second time");
             }
-            if let Some(other) = record.polling.get() {
+            if let Some(other) = record.body.polling.get() {
                 fail("C8", task, &format!("its body is dropped while P{other} polls it"));
             }
             // The spawn drops the body and is going to return the reason. `spawn` checks a spawn
             // that returns none.
             if let Some(irql) = record.spawning.get()
-                && record.polls.get() == 0
+                && record.body.polls.get() == 0
             {
                 if irql != ntsim::irql() {
                     fail("C13", task, "its spawn drops its body at another IRQL than the caller's");
@@ -267,16 +267,16 @@ impl<F> Drop for Body<F> {
                 return;
             }
             let place = Place::enter(world, task, "dropped");
-            if record.polls.get() == 0 {
+            if record.body.polls.get() == 0 {
                 fail("C10", task, "its body is dropped unpolled, but its spawn did not refuse it");
             }
             // A handle keeps the task, so it was not abandoned. Each cleanup that is due has run.
             if record.handles.get() > 0
-                && let Some(part) = record.script.get().shape.missing_cleanup(record.parts.get())
+                && let Some(part) = record.script.get().shape.missing_cleanup(record.body.parts.get())
             {
                 fail("C10", task, &format!("its body is dropped, but its cleanup, part {part}, has not run"));
             }
-            if !record.ready.get() && record.is_left_alone() {
+            if !record.body.ready.get() && record.is_left_alone() {
                 fail(
                     "C9",
                     task,
@@ -284,7 +284,7 @@ impl<F> Drop for Body<F> {
                 );
             }
             ntsim::preemption_point();
-            drop(record.kept.take());
+            drop(record.body.kept.take());
             place.leave(world);
         });
     }
@@ -298,7 +298,7 @@ pub fn body(task: usize, script: Script) -> impl Future<Output = ()> + Send + 's
 /// Records the output of a combinator that guards a part.
 fn guarded(task: usize, yielded: Option<()>) {
     if yielded.is_none() {
-        world::with(|world| world.task(task).unwound.set(true));
+        world::with(|world| world.task(task).body.unwound.set(true));
     }
 }
 

@@ -5,15 +5,16 @@ use ntcom_exec::Instant;
 use super::{
     ops::{FRUGAL, SpawnMode, TaskKind},
     script::TICK,
-    task::{Task, Waiting, fail},
+    task::{Task, fail},
     world::ExecutorWorld,
 };
+use crate::harness::body::Waiting;
 
 /// Checks the poll budget of a task on DPCs that wakes itself. When the budget is spent the task
 /// goes on in a later DPC. When it is spent twice, at least a clock period has passed.
 pub(super) fn check_polls(record: &Task, task: usize) {
     let budget = record.budget();
-    if record.waiting.get() != Waiting::Itself || !record.is_on_dpcs() {
+    if record.body.waiting.get() != Waiting::Itself || !record.is_on_dpcs() {
         record.chain.set(0);
         return;
     }
@@ -44,7 +45,7 @@ pub(super) fn check_time(record: &Task, task: usize) {
     }
     let (run, now) = (ntsim::counters().dpcs_run, now());
     let (of_run, first, last) = record.run_start.get();
-    if record.waiting.get() != Waiting::Itself || run != of_run {
+    if record.body.waiting.get() != Waiting::Itself || run != of_run {
         record.run_start.set((run, now, now));
         return;
     }

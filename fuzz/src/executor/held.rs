@@ -1,24 +1,18 @@
-//! The objects that actors and bodies keep, and what both do with them.
-
-use core::task::Waker;
+//! What actors and bodies do with the objects that they keep.
 
 use ntcom_exec::CancelHandle;
 use ntsim::trace::MarkKind;
 
 use super::{
     task::marked,
-    world::{ExecutorWorld, HELD, Token, put, take},
+    world::{ExecutorWorld, Token},
 };
 
-/// Puts a counted handle onto its shelf. Drops it if there is no room.
+/// Puts a counted handle to its list. Drops it if there is no room.
 pub(super) fn put_handle(world: &ExecutorWorld, task: usize, handle: CancelHandle) {
-    let mut handles = world.handles.borrow_mut();
-    if handles.len() < HELD {
-        handles.push((task, handle));
-        return;
+    if let Some(handle) = world.handles.keep(task, handle) {
+        give_up(world, task, handle);
     }
-    drop(handles);
-    give_up(world, task, handle);
 }
 
 /// Drops a handle, and stops counting it first.
@@ -28,39 +22,26 @@ fn give_up(world: &ExecutorWorld, task: usize, handle: CancelHandle) {
     drop(handle);
 }
 
-/// Drops a handle from the shelf.
+/// Drops a handle from its list.
 pub(super) fn drop_handle(world: &ExecutorWorld, n: u8) -> Option<()> {
-    let (task, handle) = take(&world.handles, n)?;
+    let (task, handle) = world.handles.take(n)?;
     give_up(world, task, handle);
     Some(())
 }
 
-/// Cancels by a handle from the shelf.
+/// Cancels by a handle from its list.
 pub(super) fn cancel(world: &ExecutorWorld, n: u8) -> Option<()> {
-    let (task, handle) = take(&world.handles, n)?;
-    world.task(task).ask();
+    let (task, handle) = world.handles.take(n)?;
+    world.task(task).body.ask();
     marked(MarkKind::Cancel, task, "by its handle");
     handle.cancel();
     put_handle(world, task, handle);
     Some(())
 }
 
-/// Wakes by a waker from the stash.
-pub(super) fn wake(world: &ExecutorWorld, n: u8, by_ref: bool) -> Option<()> {
-    let (task, waker): (usize, Waker) = take(&world.stash, n)?;
-    marked(MarkKind::Wake, task, "by a stashed waker");
-    if by_ref {
-        waker.wake_by_ref();
-        put(&world.stash, task, waker);
-    } else {
-        waker.wake();
-    }
-    Some(())
-}
-
 /// Sends a value to a receiver. `send` returns a value that has no receiver any more.
 pub(super) fn send(world: &ExecutorWorld, n: u8) -> Option<()> {
-    let (task, sender) = take(&world.senders, n)?;
+    let (task, sender) = world.senders.take(n)?;
     marked(MarkKind::Wake, task, "is sent a value");
     drop(sender.send(Token::new(world)));
     Some(())

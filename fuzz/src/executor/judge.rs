@@ -15,13 +15,17 @@ use super::{
     ops::{ExecutorStep, SpawnMode, TaskKind},
     perform::{cancel_all, close, drain, perform, report, unfinished},
     request,
-    script::{CHILDREN, GATES, SIGNALS},
+    script::{CHILDREN, SIGNALS, resists},
     spawn::{self, Order},
-    task::{Waiting, fail},
-    thread::{self, Thread, delete_devices, lower, make_devices},
-    world::{self, ExecutorWorld, signal, storage, take},
+    task::{fail, marked},
+    thread::{self, Thread, delete_devices, make_devices},
+    world::{self, ExecutorWorld, signal, storage},
 };
-use crate::harness::run::{Report, Target};
+use crate::harness::{
+    body::Waiting,
+    irql,
+    run::{Report, Target},
+};
 
 /// The number of preemption points within which a run under a fair schedule must end. It is six
 /// times the number that the longest committed input takes.
@@ -64,13 +68,7 @@ impl Target for FaultsInput {
 fn report_of(kernel: &mut Simulation, plan: &Plan, schedule: Schedule, trace: bool) -> Report {
     kernel.reset(config(plan, trace), schedule);
     let stop = run(kernel, plan).err();
-    let steps = world::with(|world| {
-        let numbers = (world.steps.get(), world.live.get());
-        if stop.is_some() {
-            world.reset();
-        }
-        numbers
-    });
+    let steps = world::end(stop.is_some());
     Report::new(kernel, stop, steps)
 }
 
@@ -79,8 +77,8 @@ fn report_of(kernel: &mut Simulation, plan: &Plan, schedule: Schedule, trace: bo
 /// # Errors
 /// The run failed. The error says why.
 pub fn run(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop> {
+    world::begin();
     world::with(|world| {
-        world.reset();
         world.starved.set(plan.setting.low);
         world.processors.set(plan.setting.processors);
     });
@@ -149,16 +147,15 @@ fn start_threads(steps: &Rc<Vec<ExecutorStep>>, first: usize) -> Vec<Thread> {
 fn act(world: &ExecutorWorld, actor: usize, steps: &[ExecutorStep]) {
     world.actors[actor].set(thread::current());
     steps.iter().filter(|step| usize::from(step.actor) == actor).for_each(|step| perform(world, step));
-    lower(world, actor);
+    irql::lower(&world.raised[actor]);
     world.actors[actor].set(0);
 }
 
 /// Wakes all waits for gates, signals and values. No task will wait for one again.
 fn wake_everything(world: &ExecutorWorld) {
-    world.all_open.set(true);
-    (0..GATES).for_each(|gate| world.open_gate(gate));
+    world.gates.open_all(marked);
     (0..SIGNALS).for_each(|number| signal(number).set());
-    while let Some((_, sender)) = take(&world.senders, 0) {
+    while let Some((_, sender)) = world.senders.take(0) {
         drop(sender);
     }
 }
@@ -168,7 +165,7 @@ fn wake_everything(world: &ExecutorWorld) {
 fn nothing_is_lost(world: &ExecutorWorld) {
     for task in world.unfinished() {
         let record = world.task(task);
-        let waiting = record.waiting.get();
+        let waiting = record.body.waiting.get();
         if waiting != Waiting::Parked {
             fail(
                 "lost wake-up",
@@ -178,12 +175,12 @@ fn nothing_is_lost(world: &ExecutorWorld) {
         }
         // A request that is pending while a cleanup runs is seen when the cleanup ends. By now
         // every cleanup has.
-        if record.asked.get() {
+        if record.body.asked.get() {
             fail("C10", task, "it was cancelled, but its body was not polled with the request set");
         }
         // It was polled with a request set, but has not taken it, unwound, or been dropped. So it
         // did not see the request.
-        if record.ever_asked.get() && !record.took.get() {
+        if record.body.ever_asked.get() && !record.body.took.get() {
             fail("C10", task, "it was cancelled, but its body has not seen the request");
         }
     }
@@ -207,8 +204,8 @@ fn end(world: &ExecutorWorld, keeps: bool, direct: bool) {
         release_everything(world);
     }
     cancel_all(world);
-    let resists = |task| world.task(task).script.get().resists();
-    if !direct || world.unfinished().any(resists) {
+    let may_resist = |task| resists(&world.task(task).script.get());
+    if !direct || world.unfinished().any(may_resist) {
         let round = |number| {
             cancel_all(world);
             drain(world, Some(patience(number)))
@@ -239,25 +236,16 @@ fn end(world: &ExecutorWorld, keeps: bool, direct: bool) {
 
 /// Gives up everything that is kept of tasks.
 fn release_everything(world: &ExecutorWorld) {
-    for gate in 0..GATES {
-        // Take one waker at a time, because dropping it may let bodies run.
-        while let Some((_, waker)) = pop_waiter(world, gate) {
-            drop(waker);
-        }
-    }
-    while let Some((_, waker)) = take(&world.stash, 0) {
+    world.gates.drop_waiters();
+    while let Some((_, waker)) = world.stash.take(0) {
         drop(waker);
     }
-    while let Some((_, timer)) = take(&world.timers, 0) {
+    while let Some((_, timer)) = world.timers.take(0) {
         drop(timer);
     }
-    while let Some((_, sender)) = take(&world.senders, 0) {
+    while let Some((_, sender)) = world.senders.take(0) {
         drop(sender);
     }
     while operation::release(world, 0).is_some() {}
     while drop_handle(world, 0).is_some() {}
-}
-
-fn pop_waiter(world: &ExecutorWorld, gate: usize) -> Option<(usize, core::task::Waker)> {
-    world.gates.borrow_mut()[gate].waiters.pop()
 }

@@ -8,7 +8,7 @@
 //! | `body`, `wait` | bodies, and their waits |
 //! | `place`, `budget` | the places where bodies may be polled, and for how long |
 //! | `world`, `task` | the state of a run, and the events of each task |
-//! | `held` | the objects that actors and bodies keep |
+//! | `held` | what actors and bodies do with the objects that they keep |
 //! | `perform`, `spawn`, `request`, `operation`, `thread` | the steps, done to the executor |
 //! | `judge` | a run from its start to the unload, with its checks |
 //!

@@ -10,7 +10,7 @@ use ntsim::trace::MarkKind;
 use super::{
     ops::TaskKind,
     task::{fail, marked},
-    world::{ExecutorWorld, HELD, take},
+    world::ExecutorWorld,
 };
 
 /// Spawns a body as an operation. The operation is never null, and one that could not begin stores
@@ -66,22 +66,18 @@ pub(super) fn begin(
             ),
         };
     }
-    let mut operations = world.operations.borrow_mut();
-    if operations.len() < HELD {
-        record.handles.set(record.handles.get() + 1);
-        operations.push((task, operation));
-    } else {
-        drop(operations);
-        drop(operation);
+    match world.operations.keep(task, operation) {
+        None => record.handles.set(record.handles.get() + 1),
+        Some(operation) => drop(operation),
     }
     Ok(handle)
 }
 
 /// Another reference to the n-th operation, modulo their number.
 pub(super) fn nth(world: &ExecutorWorld, n: u8) -> Option<(usize, AsyncOperation<u32>)> {
-    let (task, operation) = take(&world.operations, n)?;
+    let (task, operation) = world.operations.take(n)?;
     let another = operation.clone();
-    world.operations.borrow_mut().push((task, operation));
+    world.operations.push(task, operation);
     Some((task, another))
 }
 
@@ -89,7 +85,7 @@ pub(super) fn nth(world: &ExecutorWorld, n: u8) -> Option<(usize, AsyncOperation
 /// was cancelled `[C10]`, and its body is gone `[C8]`.
 pub(super) fn check(world: &ExecutorWorld, task: usize, result: Result<u32, NTSTATUS>) {
     let record = world.task(task);
-    let returned = record.ready.get() && !record.unwound.get();
+    let returned = record.body.ready.get() && !record.body.unwound.get();
     let right = match result {
         Ok(value) => value as usize == task && returned,
         Err(status) => status == NTSTATUS::CANCELLED && !returned,
@@ -101,7 +97,7 @@ pub(super) fn check(world: &ExecutorWorld, task: usize, result: Result<u32, NTST
             &format!("its operation has the result {result:?}; its body has returned a value: {returned}"),
         );
     }
-    if record.drops.get() != 1 {
+    if record.body.drops.get() != 1 {
         fail("C8", task, &format!("its operation has the result {result:?}, but its body is not dropped"));
     }
 }
@@ -120,7 +116,7 @@ pub(super) fn ask(world: &ExecutorWorld, n: u8) -> Option<()> {
 /// Cancels an operation.
 pub(super) fn cancel(world: &ExecutorWorld, n: u8) -> Option<()> {
     let (task, operation) = nth(world, n)?;
-    world.task(task).ask();
+    world.task(task).body.ask();
     marked(MarkKind::Cancel, task, "by its operation");
     if let Err(status) = operation.cancel() {
         fail("C10", task, &format!("cancel answers {status:?}"));
@@ -130,7 +126,7 @@ pub(super) fn cancel(world: &ExecutorWorld, n: u8) -> Option<()> {
 
 /// Releases an operation.
 pub(super) fn release(world: &ExecutorWorld, n: u8) -> Option<()> {
-    let (task, operation) = take(&world.operations, n)?;
+    let (task, operation) = world.operations.take(n)?;
     let handles = &world.task(task).handles;
     handles.set(handles.get() - 1);
     drop(operation);

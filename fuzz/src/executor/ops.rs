@@ -13,11 +13,14 @@
 
 use core::{fmt, time::Duration};
 
-use ntcom_fuzz_model::limits::{LONGEST, RECORD};
+use ntcom_fuzz_model::{
+    limits::{LONGEST, RECORD},
+    script::{STEPS, take_steps},
+};
 
 use super::{
     DEVICES, STORAGES,
-    script::{EVENTS, GATES, SIGNALS, STEPS, Script, Shape, Span},
+    script::{EVENTS, GATES, SIGNALS, Script, Shape, Span},
 };
 
 /// The time budget of a frugal task.
@@ -65,6 +68,12 @@ pub enum TaskKind {
     WorkItem(Option<u8>),
     /// DPCs, and work items of this device while its body wants PASSIVE_LEVEL.
     Moving(Option<u8>),
+}
+
+impl Default for TaskKind {
+    fn default() -> Self {
+        Self::Dpc(SpawnMode::Plain)
+    }
 }
 
 /// The distance by which the clock is moved.
@@ -243,16 +252,14 @@ pub fn decode(mut records: &[u8], faults: bool) -> (Vec<ExecutorStep>, Vec<u8>) 
 fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8], faults: bool) -> (Op, &[u8]) {
     let op = match head & 31 {
         0..=5 => {
-            let (tail, after) = rest.split_first_chunk::<RECORD>().unwrap_or((&[0; RECORD], &[]));
-            rest = after;
-            let [s2, s3, s4, s5] = *tail;
-            let steps: [u8; STEPS] = [a, b, s2, s3, s4, s5];
+            let steps = take_steps([a, b], &mut rest);
+            let last = steps[STEPS - 1];
             let device = if target >> 5 == 7 { None } else { Some(target >> 5 & 1) };
             Op::Spawn {
                 // This reuses the byte of the last step, because the meaning of that step rarely
                 // matters.
                 kind: match target & 3 {
-                    0 | 1 => TaskKind::Dpc(SpawnMode::select(target >> 5, s5 >> 5 ^ s5)),
+                    0 | 1 => TaskKind::Dpc(SpawnMode::select(target >> 5, last >> 5 ^ last)),
                     2 => TaskKind::WorkItem(device),
                     _ => TaskKind::Moving(device),
                 },

@@ -1,5 +1,5 @@
 //! Performs steps on the shipping executor. Every step is legal, because an object that is given up
-//! is taken from its shelf first.
+//! is taken from its list first.
 
 use core::time::Duration;
 
@@ -8,32 +8,33 @@ use ntsim::ddi::KeSetEvent;
 
 use super::{
     DEVICES, TASKS,
-    held::{cancel, drop_handle, put_handle, send, wake},
+    held::{cancel, drop_handle, put_handle, send},
     operation,
     ops::{ExecutorStep, Op},
     request,
     script::{GATES, SIGNALS},
     spawn::{self, Order},
-    task::fail,
+    task::{fail, marked},
     thread,
     wait::{no_waker, poll_timer},
-    world::{ExecutorWorld, event, put, signal, take},
+    world::{ExecutorWorld, event, signal},
 };
-use crate::harness::coverage::hit;
+use crate::harness::{
+    coverage::{self, hit},
+    irql,
+};
 
-/// The step to do instead if a shelf is empty. The replacement makes it rare that a step reaches
+/// The step to do instead if a list is empty. The replacement makes it rare that a step reaches
 /// nothing.
 fn instead(world: &ExecutorWorld, op: Op) -> Op {
     let (n, empty) = match op {
-        Op::Cancel(n) | Op::CloneHandle(n) | Op::DropHandle(n) => (n, world.handles.borrow().is_empty()),
-        Op::WakeStash { index: n, .. } | Op::CloneStash(n) | Op::DropStash(n) => {
-            (n, world.stash.borrow().is_empty())
-        }
-        Op::Send(n) | Op::DropSender(n) => (n, world.senders.borrow().is_empty()),
-        Op::PollTimer(n) | Op::DropTimer(n) => (n, world.timers.borrow().is_empty()),
-        Op::CancelIrp(n) => (n, world.irps.borrow().is_empty()),
+        Op::Cancel(n) | Op::CloneHandle(n) | Op::DropHandle(n) => (n, world.handles.is_empty()),
+        Op::WakeStash { index: n, .. } | Op::CloneStash(n) | Op::DropStash(n) => (n, world.stash.is_empty()),
+        Op::Send(n) | Op::DropSender(n) => (n, world.senders.is_empty()),
+        Op::PollTimer(n) | Op::DropTimer(n) => (n, world.timers.is_empty()),
+        Op::CancelIrp(n) => (n, world.irps.is_empty()),
         Op::AskOperation(n) | Op::CancelOperation(n) | Op::DropOperation(n) => {
-            (n, world.operations.borrow().is_empty())
+            (n, world.operations.is_empty())
         }
         Op::Spawn { .. } => (0, world.count.get() >= super::TASKS),
         _ => return op,
@@ -58,25 +59,23 @@ pub(super) fn perform(world: &ExecutorWorld, step: &ExecutorStep) {
     world.doing[actor].set((0, 0));
     if what < Op::Schedule([0; 3]).number() {
         let live = done.is_some() && (op.reaches_something() || world.unfinished().next().is_some());
-        world.tried(live);
+        world.steps.tried();
+        if live {
+            world.steps.reached();
+        }
     }
 }
 
 /// The task that an operation is about to be done to.
 fn aim(world: &ExecutorWorld, op: &Op) -> Option<usize> {
-    fn nth<T>(shelf: &super::world::HeldList<T>, n: u8) -> Option<usize> {
-        let things = shelf.borrow();
-        let index = usize::from(n).checked_rem(things.len())?;
-        things.get(index).map(|(task, _)| *task)
-    }
     match *op {
-        Op::Cancel(n) | Op::CloneHandle(n) | Op::DropHandle(n) => nth(&world.handles, n),
-        Op::WakeStash { index: n, .. } | Op::CloneStash(n) | Op::DropStash(n) => nth(&world.stash, n),
-        Op::Send(n) | Op::DropSender(n) => nth(&world.senders, n),
-        Op::PollTimer(n) | Op::DropTimer(n) => nth(&world.timers, n),
-        Op::CancelIrp(n) => nth(&world.irps, n),
-        Op::AskOperation(n) | Op::CancelOperation(n) | Op::DropOperation(n) => nth(&world.operations, n),
-        Op::OpenGate(gate) => world.gates.borrow()[usize::from(gate)].waiters.first().map(|(task, _)| *task),
+        Op::Cancel(n) | Op::CloneHandle(n) | Op::DropHandle(n) => world.handles.owner(n),
+        Op::WakeStash { index: n, .. } | Op::CloneStash(n) | Op::DropStash(n) => world.stash.owner(n),
+        Op::Send(n) | Op::DropSender(n) => world.senders.owner(n),
+        Op::PollTimer(n) | Op::DropTimer(n) => world.timers.owner(n),
+        Op::CancelIrp(n) => world.irps.owner(n),
+        Op::AskOperation(n) | Op::CancelOperation(n) | Op::DropOperation(n) => world.operations.owner(n),
+        Op::OpenGate(gate) => world.gates.first(gate.into()),
         Op::SetSignal(number) | Op::TakeSignal(number) => world.claims[usize::from(number)].get(),
         _ => None,
     }
@@ -89,16 +88,7 @@ fn meet(world: &ExecutorWorld, actor: usize, what: u8, on: Option<usize>) {
     let raised = u32::from(world.raised[actor].get().is_some());
     let what = 0x1000 | u32::from(what);
     hit(what, situation << 1 | raised);
-    for (other, doing) in world.doing.iter().enumerate() {
-        let (theirs, target) = doing.get();
-        if other != actor && theirs != 0 {
-            let same = on == Some(target.into());
-            hit(
-                what | 0x200 | u32::from(same) << 10,
-                u32::from(theirs) | if same { situation << 8 } else { 0 },
-            );
-        }
-    }
+    coverage::meet(&world.doing, actor, what, on, situation);
 }
 
 fn dispatch(world: &ExecutorWorld, actor: usize, op: Op) -> Option<()> {
@@ -109,7 +99,7 @@ fn dispatch(world: &ExecutorWorld, actor: usize, op: Op) -> Option<()> {
         }
         Op::Cancel(n) => cancel(world, n),
         Op::CloneHandle(n) => {
-            let (task, handle) = take(&world.handles, n)?;
+            let (task, handle) = world.handles.take(n)?;
             let clone = handle.clone();
             let handles = &world.task(task).handles;
             handles.set(handles.get() + 1);
@@ -118,18 +108,12 @@ fn dispatch(world: &ExecutorWorld, actor: usize, op: Op) -> Option<()> {
             Some(())
         }
         Op::DropHandle(n) => drop_handle(world, n),
-        Op::WakeStash { index, by_ref } => wake(world, index, by_ref),
-        Op::CloneStash(n) => {
-            let (task, waker) = take(&world.stash, n)?;
-            let clone = waker.clone();
-            put(&world.stash, task, waker);
-            put(&world.stash, task, clone);
-            Some(())
-        }
-        Op::DropStash(n) => take(&world.stash, n).map(drop),
+        Op::WakeStash { index, by_ref } => world.stash.wake(index, by_ref, marked).map(drop),
+        Op::CloneStash(n) => world.stash.clone_nth(n).map(drop),
+        Op::DropStash(n) => world.stash.take(n).map(drop),
         Op::OpenGate(gate) => {
-            let waits = !world.gates.borrow()[usize::from(gate)].waiters.is_empty();
-            world.open_gate(gate.into());
+            let waits = world.gates.first(gate.into()).is_some();
+            world.gates.open(gate.into(), marked);
             waits.then_some(())
         }
         Op::SetSignal(number) => {
@@ -145,15 +129,15 @@ fn dispatch(world: &ExecutorWorld, actor: usize, op: Op) -> Option<()> {
         }
         Op::TakeSignal(number) => signal(number.into()).take().then_some(()),
         Op::Send(n) => send(world, n),
-        Op::DropSender(n) => take(&world.senders, n).map(drop),
+        Op::DropSender(n) => world.senders.take(n).map(drop),
         Op::PollTimer(n) => {
-            let (task, mut timer) = take(&world.timers, n)?;
+            let (task, mut timer) = world.timers.take(n)?;
             if !poll_timer(world, task, &mut timer, &mut no_waker()) {
-                put(&world.timers, task, timer);
+                world.timers.put(task, timer);
             }
             Some(())
         }
-        Op::DropTimer(n) => take(&world.timers, n).map(drop),
+        Op::DropTimer(n) => world.timers.take(n).map(drop),
         Op::CancelIrp(n) => request::cancel(world, n),
         Op::AskOperation(n) => operation::ask(world, n),
         Op::CancelOperation(n) => operation::cancel(world, n),
@@ -163,11 +147,11 @@ fn dispatch(world: &ExecutorWorld, actor: usize, op: Op) -> Option<()> {
             Some(())
         }
         Op::Raise => {
-            thread::raise(world, actor);
+            irql::raise(&world.raised[actor]);
             Some(())
         }
         Op::Lower => {
-            thread::lower(world, actor);
+            irql::lower(&world.raised[actor]);
             Some(())
         }
         Op::Drain(span) if passive => {
@@ -207,9 +191,9 @@ fn dispatch(world: &ExecutorWorld, actor: usize, op: Op) -> Option<()> {
 /// Cancels every task.
 pub(super) fn cancel_all(world: &ExecutorWorld) {
     world.asking.set(world.asking.get() + 1);
-    world.unfinished().for_each(|task| world.task(task).ask());
+    world.unfinished().for_each(|task| world.task(task).body.ask());
     // This includes tasks with a spawn that has not returned.
-    (0..world.count.get()).for_each(|task| world.task(task).maybe_asked.set(true));
+    (0..world.count.get()).for_each(|task| world.task(task).body.maybe_asked.set(true));
     default_tracker(TaskTracker::cancel_all);
     world.asking.set(world.asking.get() - 1);
 }
@@ -263,7 +247,7 @@ pub(super) fn drain(world: &ExecutorWorld, limit: Option<Duration>) -> bool {
         Ok(()) => {
             for task in before {
                 let record = world.task(task);
-                if record.drops.get() == 0 || record.polling.get().is_some() {
+                if record.body.drops.get() == 0 || record.body.polling.get().is_some() {
                     fail("C18", task, "the drain has returned, but the task has not ended");
                 }
             }

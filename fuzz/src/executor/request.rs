@@ -41,7 +41,7 @@ pub(super) fn serve(world: &ExecutorWorld, task: usize) -> Option<Result<Option<
     // SAFETY: the IRP has a stack location. The routine's context is a task's number.
     unsafe { ddi::IoSetCompletionRoutine(irp, Some(completed), context, 1, 1, 1) };
     record.serves.set(true);
-    world.irps.borrow_mut().push((task, irp));
+    world.irps.push(task, irp);
     // SAFETY: the device's driver has a dispatch routine for reads.
     let status = unsafe { ddi::IofCallDriver(device, irp) };
     if status != NTSTATUS::PENDING.0 {
@@ -59,8 +59,7 @@ pub(super) fn serve(world: &ExecutorWorld, task: usize) -> Option<Result<Option<
 
 /// The task that serves an IRP.
 fn task_of(world: &ExecutorWorld, irp: PIRP) -> usize {
-    let irps = world.irps.borrow();
-    irps.iter().find(|(_, known)| *known == irp).map_or(usize::MAX, |(task, _)| *task)
+    world.irps.owner_of(&irp).unwrap_or(usize::MAX)
 }
 
 unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
@@ -96,7 +95,7 @@ unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOI
         if let Some(before) = record.completed.replace(Some(told)) {
             fail("irp", task, &format!("its IRP is completed a second time: {before:x?}, {told:x?}"));
         }
-        if record.drops.get() != 1 {
+        if record.body.drops.get() != 1 {
             fail("irp", task, "its IRP is completed, but its body is not dropped");
         }
     });
@@ -105,14 +104,12 @@ unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOI
 
 /// Cancels the n-th IRP, modulo their number. `None` if there are no IRPs.
 pub(super) fn cancel(world: &ExecutorWorld, n: u8) -> Option<()> {
-    let irps = world.irps.borrow();
-    let (task, irp) = usize::from(n).checked_rem(irps.len()).and_then(|index| irps.get(index)).copied()?;
-    drop(irps);
+    let (task, irp) = world.irps.nth(n, |irp| *irp)?;
     let record = world.task(task);
     // The cancel routine is called once. Until the dispatch routine has set it, the dispatch
     // routine sees that the IRP is cancelled.
     if !record.irp_canceled.replace(true) {
-        record.ask();
+        record.body.ask();
         marked(MarkKind::Cancel, task, "its IRP");
     }
     // SAFETY: the IRP has been sent and not been freed.
@@ -123,11 +120,11 @@ pub(super) fn cancel(world: &ExecutorWorld, n: u8) -> Option<()> {
 /// Checks at the end that each IRP was completed according to the end of its body or spawn, and
 /// frees it.
 pub(super) fn settle(world: &ExecutorWorld) {
-    for (task, irp) in world.irps.take() {
+    for (task, irp) in world.irps.take_all() {
         let record = world.task(task);
         let expected = match record.refusal.get() {
             Some(status) => (status, 0),
-            None if record.ready.get() => (NTSTATUS::SUCCESS.to_u32(), task),
+            None if record.body.ready.get() => (NTSTATUS::SUCCESS.to_u32(), task),
             None => (NTSTATUS::CANCELLED.to_u32(), 0),
         };
         match record.completed.get() {

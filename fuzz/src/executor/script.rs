@@ -1,9 +1,12 @@
 //! Bodies as scripts. Each byte of a script is one step of its body.
 
-use core::{fmt, time::Duration};
+use core::time::Duration;
 
-/// The number of steps of a body, over all its parts.
-pub const STEPS: usize = 6;
+use ntcom_fuzz_model::script;
+
+/// A body.
+pub type Script = script::Script<Shape>;
+
 /// The number of gates.
 pub const GATES: usize = 3;
 /// The number of kernel events, one of each type.
@@ -171,9 +174,10 @@ pub const PASSIVE_STEPS: [TaskStep; 8] = [
 ];
 
 /// How a body is put together from its steps.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Shape {
     /// All steps in a row.
+    #[default]
     Plain,
     /// `try_finally(steps 0–2, steps 3–5)`.
     TryFinally,
@@ -204,42 +208,33 @@ impl Shape {
         Self::Limited,
     ];
 
-    /// Whether this part is a cleanup.
-    #[must_use]
-    pub const fn is_cleanup(self, part: usize) -> bool {
+    /// The shape of an operation's body that has the same parts.
+    const fn base(self) -> script::Shape {
         match self {
-            Self::Plain | Self::Select | Self::Limited => false,
-            Self::TryFinally | Self::OnCancel => part == 1,
-            Self::Nested | Self::Mixed | Self::Join => part == 1 || part == 3,
+            Self::Plain | Self::Limited => script::Shape::Plain,
+            Self::TryFinally | Self::Select => script::Shape::TryFinally,
+            Self::OnCancel => script::Shape::OnCancel,
+            Self::Nested | Self::Mixed => script::Shape::Nested,
+            Self::Join => script::Shape::Join,
         }
     }
 
-    /// Pairs of a main part and the cleanup that guards it, the innermost first. Of several main
-    /// parts the pair names the first, which is polled first.
+    /// Whether this part is a cleanup.
     #[must_use]
-    pub const fn guards(self) -> &'static [(u8, u8)] {
-        match self {
-            Self::Plain | Self::Select | Self::Limited => &[],
-            Self::TryFinally | Self::OnCancel => &[(0, 1)],
-            Self::Nested | Self::Mixed => &[(0, 1), (0, 3)],
-            Self::Join => &[(0, 1), (2, 3)],
-        }
+    pub const fn is_cleanup(self, part: usize) -> bool {
+        !matches!(self, Self::Select) && self.base().is_cleanup(part)
     }
 
     /// The first cleanup that is due before a body is dropped and has not ended. `parts` has a bit
     /// for each part that has been polled and, four bits up, a bit for each part that has ended.
     #[must_use]
-    pub fn missing_cleanup(self, parts: u8) -> Option<u8> {
-        let (polled, ended) = (parts & 15, parts >> 4);
-        // The cleanup of an `on_cancel` is due only if its main has not ended.
-        let spared = |cleanup| {
-            let sparing = matches!(self, Self::OnCancel | Self::Mixed) && cleanup == 1;
-            sparing && ended & 1 != 0
-        };
-        let missing = |(main, cleanup): &(u8, u8)| {
-            polled >> main & 1 == 1 && ended >> cleanup & 1 == 0 && !spared(*cleanup)
-        };
-        self.guards().iter().copied().find(missing).map(|(_, cleanup)| cleanup)
+    pub const fn missing_cleanup(self, parts: u8) -> Option<u8> {
+        match self {
+            Self::Select => None,
+            // The cleanup of the inner `on_cancel` is due only if its main has not ended.
+            Self::Mixed if parts >> 4 & 1 == 1 => self.base().missing_cleanup(parts | 1 << 5),
+            _ => self.base().missing_cleanup(parts),
+        }
     }
 
     /// A cleanup that must end before this part begins and has not ended. The innermost cleanup
@@ -255,48 +250,25 @@ impl Shape {
     #[must_use]
     pub const fn part(self, part: usize) -> (u8, u8) {
         match (self, part) {
-            (Self::Plain, _) => (0, 6),
-            (Self::TryFinally | Self::OnCancel | Self::Select, 0) => (0, 3),
-            (Self::TryFinally | Self::OnCancel | Self::Select, _) => (3, 6),
-            (Self::Nested | Self::Mixed | Self::Join, 0) => (0, 2),
-            (Self::Nested | Self::Mixed | Self::Join, 1) => (2, 3),
-            (Self::Nested | Self::Mixed, 2) => (3, 4),
-            (Self::Nested | Self::Mixed, _) | (Self::Limited, 1..) => (4, 6),
-            (Self::Join, 2) => (3, 5),
-            (Self::Join, _) => (5, 6),
             (Self::Limited, 0) => (0, 4),
+            (Self::Limited, _) => (4, 6),
+            _ => self.base().part(part),
         }
     }
 }
 
-/// A body.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Script {
-    /// How the body is put together.
-    pub shape: Shape,
-    /// The steps, undecoded.
-    pub steps: [u8; STEPS],
-}
+impl script::Form for Shape {
+    type Step = TaskStep;
 
-impl Script {
-    /// The step at this place.
-    #[must_use]
-    pub fn step(&self, at: u8) -> TaskStep {
-        self.steps.get(usize::from(at)).map_or(TaskStep::Finish, |byte| TaskStep::decode(*byte))
-    }
-
-    /// Whether the body may take a request and go on, so that one request need not end it.
-    #[must_use]
-    pub fn resists(&self) -> bool {
-        self.steps.iter().any(|byte| TaskStep::decode(*byte) == TaskStep::Take)
+    fn decode(byte: u8) -> TaskStep {
+        TaskStep::decode(byte)
     }
 }
 
-impl fmt::Debug for Script {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.shape)?;
-        f.debug_list().entries(self.steps.iter().map(|byte| TaskStep::decode(*byte))).finish()
-    }
+/// Whether a body may take a request and go on, so that one request need not end it.
+#[must_use]
+pub fn resists(script: &Script) -> bool {
+    script.steps.iter().any(|byte| TaskStep::decode(*byte) == TaskStep::Take)
 }
 
 /// The tasks that bodies spawn. The flag says whether the task runs on work items.

@@ -46,7 +46,7 @@ pub(super) fn spawn(world: &ExecutorWorld, order: Order) -> Option<()> {
     let record = world.task(task);
     record.kind.set(kind);
     record.script.set(script);
-    record.maybe_asked.set(world.asking.get() > 0);
+    record.body.maybe_asked.set(world.asking.get() > 0);
     let closed = world.closed.get();
     let storage = match kind {
         TaskKind::Dpc(SpawnMode::InPlace(number)) => Some(&world.used[usize::from(number)]),
@@ -96,8 +96,8 @@ pub(super) fn spawn(world: &ExecutorWorld, order: Order) -> Option<()> {
 /// Checks that a failed spawn answers a status that fits its reason and has dropped its body.
 fn refused(world: &ExecutorWorld, task: usize, homeless: bool, crowded: bool, status: NTSTATUS) {
     let record = world.task(task);
-    if record.polls.get() > 0 || record.drops.get() != 1 || !record.refused.get() {
-        let (polls, drops) = (record.polls.get(), record.drops.get());
+    if record.body.polls.get() > 0 || record.body.drops.get() != 1 || !record.refused.get() {
+        let (polls, drops) = (record.body.polls.get(), record.body.drops.get());
         fail(
             "C8",
             task,

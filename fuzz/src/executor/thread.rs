@@ -1,4 +1,4 @@
-//! Threads, devices and IRQLs. The driver of a run uses the kernel directly for these.
+//! Threads and devices. The driver of a run uses the kernel directly for these.
 
 use core::ptr::null_mut;
 
@@ -96,22 +96,5 @@ pub(super) fn delete_devices(world: &ExecutorWorld) {
             // SAFETY: this gives up the reference that `make_devices` took.
             unsafe { ddi::ObfDereferenceObject(device.cast()) };
         }
-    }
-}
-
-/// Raises the IRQL to DISPATCH_LEVEL, if the actor is not there already.
-pub(super) fn raise(world: &ExecutorWorld, actor: usize) {
-    let raised = &world.raised[actor];
-    if raised.get().is_none() {
-        // SAFETY: the actor's program is at PASSIVE_LEVEL, which is below DISPATCH_LEVEL.
-        raised.set(Some(unsafe { ddi::KeRaiseIrqlToDpcLevel() }));
-    }
-}
-
-/// Lowers the IRQL to its level before the raise.
-pub(super) fn lower(world: &ExecutorWorld, actor: usize) {
-    if let Some(irql) = world.raised[actor].take() {
-        // SAFETY: `irql` is the IRQL that `KeRaiseIrqlToDpcLevel` returned.
-        unsafe { ddi::KeLowerIrql(irql) };
     }
 }

@@ -17,9 +17,10 @@ use super::{
     operation,
     ops::TaskKind,
     script::{PASSIVE_STEPS, Shape, Span, TICK, TaskStep},
-    task::{Waiting, fail},
-    world::{self, ExecutorWorld, Token, event, put, signal},
+    task::fail,
+    world::{self, ExecutorWorld, Token, event, signal},
 };
+use crate::harness::body::Waiting;
 
 /// The state of a step that has begun.
 pub(super) enum Inside {
@@ -80,14 +81,9 @@ impl Future for GateWait {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        world::with(|world| {
-            let gate = self.gate.into();
-            if world.pass_gate(gate) {
-                return Poll::Ready(());
-            }
-            drop(world.wait_at_gate(gate, self.task, context.waker().clone()));
-            // It may have been opened since.
-            if world.pass_gate(gate) { Poll::Ready(()) } else { Poll::Pending }
+        world::with(|world| match world.gates.pass(self.gate.into(), self.task, context) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
         })
     }
 }
@@ -173,7 +169,7 @@ const PATIENCE: Span = Span::new(5);
 
 /// Begins a step and returns its state. `None` if it does not wait.
 pub(super) fn begin(world: &ExecutorWorld, task: usize, step: TaskStep) -> Option<Inside> {
-    let over = world.all_open.get();
+    let over = world.gates.are_open();
     match step {
         TaskStep::Yield(times) => Some(Inside::Yields(times + 1)),
         TaskStep::Await(gate) => Some(Inside::Gate(GateWait { gate, task })),
@@ -223,9 +219,9 @@ pub(super) fn begin(world: &ExecutorWorld, task: usize, step: TaskStep) -> Optio
         }
         TaskStep::Receive => match oneshot() {
             // No task or actor would send any more.
-            Ok(_) if world.all_open.get() => None,
+            Ok(_) if world.gates.are_open() => None,
             Ok((sender, receiver)) => {
-                put(&world.senders, task, sender);
+                world.senders.put(task, sender);
                 Some(Inside::Receive(receiver))
             }
             Err(status) => {

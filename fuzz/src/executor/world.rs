@@ -13,33 +13,23 @@ use ntcom::AsyncOperation;
 use ntcom_exec::{CancelHandle, Sender, Signal, Sleep, TaskStorage};
 use ntsim::{
     ddi::KeInitializeEvent,
-    trace::MarkKind,
-    types::{_EVENT_TYPE, KEVENT, PDEVICE_OBJECT, PIRP},
+    types::{_EVENT_TYPE, DEVICE_OBJECT, KEVENT, PDEVICE_OBJECT, PIRP},
 };
 
 use super::{
     ACTORS, DEVICES, STORAGES, TASKS,
     ops::TaskKind,
     script::{EVENTS, GATES, SIGNALS},
-    task::{Task, marked},
+    task::Task,
+};
+use crate::harness::{
+    gates::Gates,
+    held::HeldList,
+    world::{CurrentWorld, Pointer, Steps},
 };
 
-/// The largest number of wakers, handles, timers and senders, of each.
-pub const HELD: usize = 12;
 /// The largest number of processors.
 pub const PROCESSORS: usize = 4;
-
-/// A shelf of objects that actors and bodies keep, each with its task.
-pub type HeldList<T> = RefCell<Vec<(usize, T)>>;
-
-/// A gate, which lets one Await pass each time it is opened.
-#[derive(Default)]
-pub struct Gate {
-    /// Whether the next Await passes.
-    pub open: bool,
-    /// The waiting tasks with their wakers.
-    pub waiters: Vec<(usize, Waker)>,
-}
 
 /// The statics of the driver.
 #[derive(Default)]
@@ -72,17 +62,16 @@ impl Drop for Token {
 }
 
 /// The state of a run.
+#[derive(Default)]
 pub struct ExecutorWorld {
     /// The tasks, in the order of their spawns.
     pub tasks: [Task; TASKS],
     /// The number of tasks.
     pub count: Cell<usize>,
     /// The gates.
-    pub gates: RefCell<[Gate; GATES]>,
+    pub gates: Gates<GATES>,
     /// For each signal, the one task that may wait for it.
     pub claims: [Cell<Option<usize>>; SIGNALS],
-    /// Whether waits for gates, signals and values end at once, as at the end of a run.
-    pub all_open: Cell<bool>,
     /// Wakers that actors and bodies wake or drop.
     pub stash: HeldList<Waker>,
     /// Cancel handles.
@@ -98,7 +87,7 @@ pub struct ExecutorWorld {
     /// Values that have been made and not been dropped.
     pub tokens: Cell<i32>,
     /// The driver's devices.
-    pub devices: [Cell<PDEVICE_OBJECT>; DEVICES],
+    pub devices: [Pointer<DEVICE_OBJECT>; DEVICES],
     /// Whether each device has been deleted.
     pub deleted: [Cell<bool>; DEVICES],
     /// For each storage, the number of spawns into it that have begun.
@@ -126,80 +115,11 @@ pub struct ExecutorWorld {
     pub threads: RefCell<Vec<usize>>,
     /// For each actor, the step that it is doing and the task that it does it to.
     pub doing: [Cell<(u8, u8)>; ACTORS],
-    /// Steps that were tried.
-    pub steps: Cell<u64>,
-    /// Steps that reached something.
-    pub live: Cell<u64>,
+    /// The steps of the actors.
+    pub steps: Steps,
 }
 
 impl ExecutorWorld {
-    const fn new() -> Self {
-        Self {
-            tasks: [const { Task::new() }; TASKS],
-            count: Cell::new(0),
-            gates: RefCell::new([const { Gate { open: false, waiters: Vec::new() } }; GATES]),
-            claims: [const { Cell::new(None) }; SIGNALS],
-            all_open: Cell::new(false),
-            stash: RefCell::new(Vec::new()),
-            handles: RefCell::new(Vec::new()),
-            timers: RefCell::new(Vec::new()),
-            senders: RefCell::new(Vec::new()),
-            operations: RefCell::new(Vec::new()),
-            irps: RefCell::new(Vec::new()),
-            tokens: Cell::new(0),
-            devices: [const { Cell::new(core::ptr::null_mut()) }; DEVICES],
-            deleted: [const { Cell::new(false) }; DEVICES],
-            used: [const { Cell::new(0) }; STORAGES],
-            processors: Cell::new(1),
-            asking: Cell::new(0),
-            closed: Cell::new(false),
-            closing: Cell::new(false),
-            starved: Cell::new(false),
-            raised: [const { Cell::new(None) }; ACTORS],
-            actors: [const { Cell::new(0) }; ACTORS],
-            in_body: [const { Cell::new(None) }; PROCESSORS],
-            drains: [const { Cell::new((0, 0)) }; PROCESSORS],
-            threads: RefCell::new(Vec::new()),
-            doing: [const { Cell::new((0, 0)) }; ACTORS],
-            steps: Cell::new(0),
-            live: Cell::new(0),
-        }
-    }
-
-    /// Forgets the last run. After a bug check the remains of the run are leaked, because none of
-    /// its code may be called any more.
-    pub fn reset(&self) {
-        self.tasks.iter().take(self.count.replace(0)).for_each(Task::reset);
-        for gate in self.gates.borrow_mut().iter_mut() {
-            gate.open = false;
-            gate.waiters.drain(..).for_each(leak);
-        }
-        self.claims.iter().for_each(|claim| claim.set(None));
-        self.all_open.set(false);
-        self.stash.borrow_mut().drain(..).for_each(leak);
-        self.handles.borrow_mut().drain(..).for_each(leak);
-        self.timers.borrow_mut().drain(..).for_each(leak);
-        self.senders.borrow_mut().drain(..).for_each(leak);
-        self.operations.borrow_mut().drain(..).for_each(leak);
-        self.irps.borrow_mut().clear();
-        self.tokens.set(0);
-        self.devices.iter().for_each(|device| device.set(core::ptr::null_mut()));
-        self.deleted.iter().for_each(|deleted| deleted.set(false));
-        self.used.iter().for_each(|used| used.set(0));
-        self.asking.set(0);
-        self.closed.set(false);
-        self.closing.set(false);
-        self.starved.set(false);
-        self.raised.iter().for_each(|raised| raised.set(None));
-        self.actors.iter().for_each(|actor| actor.set(0));
-        self.in_body.iter().for_each(|body| body.set(None));
-        self.drains.iter().for_each(|drain| drain.set((0, 0)));
-        self.threads.borrow_mut().clear();
-        self.doing.iter().for_each(|doing| doing.set((0, 0)));
-        self.steps.set(0);
-        self.live.set(0);
-    }
-
     /// The task with this number. A number out of range is a finding, because it comes from a body
     /// in memory that has been overwritten.
     #[must_use]
@@ -225,49 +145,6 @@ impl ExecutorWorld {
             }
             _ => core::ptr::null_mut(),
         }
-    }
-
-    /// Tries to pass an Await. True if it passes.
-    #[must_use]
-    pub fn pass_gate(&self, gate: usize) -> bool {
-        self.all_open.get() || core::mem::take(&mut self.gates.borrow_mut()[gate].open)
-    }
-
-    /// Waits at a gate. Returns an earlier waker of the same task, for the caller to drop.
-    #[must_use]
-    pub fn wait_at_gate(&self, gate: usize, task: usize, waker: Waker) -> Option<Waker> {
-        let waiters = &mut self.gates.borrow_mut()[gate].waiters;
-        match waiters.iter_mut().find(|(waiting, _)| *waiting == task) {
-            Some((_, old)) => Some(core::mem::replace(old, waker)),
-            None => {
-                waiters.push((task, waker));
-                None
-            }
-        }
-    }
-
-    /// Opens a gate and wakes all that wait there.
-    pub fn open_gate(&self, gate: usize) {
-        let mut waiters = {
-            let gate = &mut self.gates.borrow_mut()[gate];
-            gate.open = true;
-            core::mem::take(&mut gate.waiters)
-        };
-        for (task, waker) in waiters.drain(..) {
-            marked(MarkKind::Wake, task, "a gate opens");
-            waker.wake();
-        }
-        // Put the list back to reuse its memory, unless a task waits there already.
-        let now = &mut self.gates.borrow_mut()[gate].waiters;
-        if now.is_empty() {
-            *now = waiters;
-        }
-    }
-
-    /// Counts a step that was tried, and whether it reached something.
-    pub fn tried(&self, reached: bool) {
-        self.steps.set(self.steps.get() + 1);
-        self.live.set(self.live.get() + u64::from(reached));
     }
 }
 
@@ -307,34 +184,25 @@ pub fn storage(number: usize) -> &'static Storage {
     &statics().storages[number % STORAGES]
 }
 
-/// Puts an object onto a shelf. Drops it if there is no room.
-pub fn put<T>(shelf: &HeldList<T>, task: usize, thing: T) {
-    let mut things = shelf.borrow_mut();
-    if things.len() < HELD {
-        things.push((task, thing));
-    } else {
-        drop(things);
-        drop(thing);
-    }
-}
-
-/// Takes the n-th object from a shelf, modulo their number.
-#[must_use]
-pub fn take<T>(shelf: &HeldList<T>, n: u8) -> Option<(usize, T)> {
-    let mut things = shelf.borrow_mut();
-    let index = usize::from(n).checked_rem(things.len())?;
-    Some(things.remove(index))
-}
-
-pub(super) fn leak<T>(value: T) {
-    let _leaked = core::mem::ManuallyDrop::new(value);
-}
-
 thread_local! {
-    static WORLD: ExecutorWorld = const { ExecutorWorld::new() };
+    static WORLD: CurrentWorld<ExecutorWorld> = CurrentWorld::default();
 }
 
-/// Calls `f` with this thread's world.
+/// Calls `f` with the world of this thread's run.
 pub fn with<R>(f: impl FnOnce(&ExecutorWorld) -> R) -> R {
-    WORLD.with(f)
+    WORLD.with(|world| world.with(f))
+}
+
+/// Begins a run with a new world.
+pub fn begin() {
+    WORLD.with(CurrentWorld::begin);
+}
+
+/// Ends a run. Returns its steps, and those of them that reached something.
+pub fn end(stopped: bool) -> (u64, u64) {
+    let steps = with(|world| world.steps.counts());
+    if stopped {
+        WORLD.with(CurrentWorld::forget);
+    }
+    steps
 }

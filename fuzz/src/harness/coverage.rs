@@ -5,6 +5,8 @@
 //! The harness itself is not instrumented, because its edges say little and counting them costs
 //! more than running it.
 
+use core::cell::Cell;
+
 /// The number of features. A power of two.
 pub const FEATURES: usize = 1 << 12;
 
@@ -42,4 +44,16 @@ pub fn hit(what: u32, situation: u32) {
     }
     #[cfg(not(fuzzing))]
     let _ = (what, situation);
+}
+
+/// Reports a step of one processor or actor together with the steps that the others are doing.
+/// `on` is the task or operation of the step, in this state.
+pub fn meet(doing: &[Cell<(u8, u8)>], me: usize, what: u32, on: Option<usize>, state: u32) {
+    for (other, doing) in doing.iter().enumerate() {
+        let (theirs, target) = doing.get();
+        if other != me && theirs != 0 {
+            let same = on == Some(target.into());
+            hit(what | 0x200 | u32::from(same) << 10, u32::from(theirs) | if same { state << 8 } else { 0 });
+        }
+    }
 }

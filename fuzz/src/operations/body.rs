@@ -23,8 +23,9 @@ use super::{
     call,
     situation::meet,
     value::OperationValue,
-    world::{self, OperationWorld, Waiting},
+    world::{self, OperationWorld},
 };
+use crate::harness::body::Waiting;
 
 /// A part of a script.
 pub struct Part {
@@ -150,15 +151,11 @@ fn step(world: &OperationWorld, part: &mut Part, context: &mut Context<'_>) -> P
             }
         }
         BodyStep::Await(gate) => {
-            if !world.pass_gate(gate.into()) {
-                drop(world.wait_at_gate(gate.into(), operation, context.waker().clone()));
-                // Another processor may have opened the gate since.
-                if !world.pass_gate(gate.into()) {
-                    return pending(Waiting::Gate);
-                }
+            if !world.gates.pass(gate.into(), operation, context) {
+                return pending(Waiting::Gate);
             }
         }
-        BodyStep::Stash => drop(world.stash(operation, context.waker().clone())),
+        BodyStep::Stash => world.stash.put(operation, context.waker().clone()),
         BodyStep::Take => {
             let taken = take_cancellation_request();
             if taken {
@@ -179,15 +176,15 @@ fn step(world: &OperationWorld, part: &mut Part, context: &mut Context<'_>) -> P
                 return pending(Waiting::Parked);
             }
         }
-        BodyStep::Open(gate) => world.open_gate(gate.into()),
+        BodyStep::Open(gate) => world.gates.open(gate.into(), marked),
         BodyStep::CancelLink => {
-            if let Some(link) = body.link.get() {
+            if let Some(link) = world.slot(operation).link.get() {
                 call::cancel(world, link);
             }
         }
         BodyStep::ReleaseLink => release_link(world, operation),
         BodyStep::AskLink => {
-            if let Some(link) = body.link.get() {
+            if let Some(link) = world.slot(operation).link.get() {
                 marked(MarkKind::Call, link, "get_status, get_result");
                 let Answer { status, .. } = call::get_status(world, link, Out::Given);
                 let result = call::get_result(world, link, Out::Given);
@@ -200,7 +197,7 @@ fn step(world: &OperationWorld, part: &mut Part, context: &mut Context<'_>) -> P
             marked(MarkKind::Wake, operation, "notifies itself");
             context.waker().wake_by_ref();
         }
-        BodyStep::DropStash(index) => drop(world.take_stashed(index)),
+        BodyStep::DropStash(index) => drop(world.stash.take(index)),
     }
     Poll::Ready(true)
 }
@@ -220,7 +217,7 @@ fn polled_once(operation: usize, ready: bool, waiting: Waiting) {
 
 /// Adds an entry to the body's log.
 pub fn log(world: &OperationWorld, operation: usize, entry: u64) {
-    let log = &world.slot(operation).body.log;
+    let log = &world.slot(operation).log;
     log.set(mix(log.get(), entry));
     world.happened(operation, Event::Saw(log.get()));
 }
@@ -238,7 +235,7 @@ fn guarded(operation: usize, entry: u64, yielded: &[Option<()>]) {
 }
 
 fn release_link(world: &OperationWorld, operation: usize) {
-    if let Some(link) = world.slot(operation).body.link.take() {
+    if let Some(link) = world.slot(operation).link.take() {
         call::release(world, link, Via::Operation);
     }
 }
@@ -313,7 +310,7 @@ impl<F> Drop for Body<F> {
             if let Some(other) = body.polling.get() {
                 fail("C8", format!("the body of operation {operation} is dropped while P{other} polls it"));
             }
-            let refused = body.spawning.get() && body.polls.get() == 0;
+            let refused = world.slot(operation).spawning.get() && body.polls.get() == 0;
             if !ntsim::in_dpc() && !refused {
                 let why = "outside of a DPC, on the stack of a client's call";
                 fail("C9", format!("the body of operation {operation} is dropped {why}"));
@@ -340,7 +337,7 @@ impl<F> Drop for Body<F> {
             }
             ntsim::preemption_point();
             alive(world, operation);
-            body.object.set(None);
+            world.slot(operation).body_object.set(None);
             drop(body.kept.take());
             release_link(world, operation);
         });
@@ -349,7 +346,7 @@ impl<F> Drop for Body<F> {
 
 /// Fails if the object of a body is gone while the body is polled or dropped.
 fn alive(world: &OperationWorld, operation: usize) {
-    if let Some(object) = world.slot(operation).body.object.get()
+    if let Some(object) = world.slot(operation).body_object.get()
         && world.objects[object].drops.get() > 0
     {
         fail(

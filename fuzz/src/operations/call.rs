@@ -5,7 +5,7 @@
 //! [`OperationWorld`] provide one, and a ledger in this module checks each call for it. The types
 //! of values are erased, because the tables of all types have the same ABI in each slot.
 
-use core::{ffi::c_void, mem::MaybeUninit, ptr};
+use core::{ffi::c_void, ptr};
 
 use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
@@ -15,7 +15,8 @@ use ntcom_fuzz_model::{
     answer::{Answer, OutValue},
     event::Event,
     ops::{Handler, Iid, Out, Timeout, Via},
-    value::{Bytes, LARGEST, UNTOUCHED, ValueKind},
+    out,
+    value::Bytes,
 };
 use ntsim::trace::MarkKind;
 
@@ -23,8 +24,7 @@ use super::{
     body::marked,
     world::{self, OperationWorld},
 };
-
-const UNTOUCHED_WORD: u32 = 0xA5A5_A5A5;
+use crate::harness::slots::{self, slot};
 
 const UNSUPPORTED: GUID = GUID::from_u128(0x0bad_c0de_dead_beef_0123_4567_89ab_cdef);
 
@@ -41,19 +41,10 @@ fn iid(which: Iid) -> Option<GUID> {
 /// The table of an interface.
 ///
 /// # Safety
-/// `this` is an interface with a table of type `V`.
-unsafe fn table<'a, V>(this: *mut c_void) -> &'a V {
-    // SAFETY: an interface begins with its table's pointer.
-    let table = unsafe { this.cast::<*const V>().read() };
-    if table.is_null() {
-        ntsim::fail("C11", "the table of an interface is null".into());
-    }
-    // SAFETY: `table` is not null, so it is the table of type `V` that the caller promises.
-    unsafe { &*table }
-}
-
-fn slot<F>(slot: Option<F>, name: &str) -> F {
-    slot.unwrap_or_else(|| ntsim::fail("layout", format!("the slot {name} is null")))
+/// `this` is a live interface with a table of type `V`.
+unsafe fn table<V>(this: *mut c_void) -> &'static V {
+    // SAFETY: the caller passes such an interface.
+    unsafe { slots::table(this, "C11", "an interface") }
 }
 
 /// The oracle of the generator itself. A call without a reference, or above DISPATCH_LEVEL, is the
@@ -61,8 +52,8 @@ fn slot<F>(slot: Option<F>, name: &str) -> F {
 pub const ILLEGAL: &str = "illegal call";
 
 fn legal(world: &OperationWorld, operation: usize) {
-    world.tried();
-    world.reached();
+    world.steps.tried();
+    world.steps.reached();
     if world.slot(operation).ledger.get() == 0 {
         ntsim::fail(ILLEGAL, format!("operation {operation} is called without a reference to it"));
     }
@@ -133,73 +124,21 @@ fn control_table(world: &OperationWorld, operation: usize) -> (*mut c_void, &'st
     (this, unsafe { table(this) })
 }
 
-/// Space for an out-parameter of four bytes, aligned or not.
-struct Small([u32; 3]);
-
-impl Small {
-    fn new() -> Self {
-        Self([UNTOUCHED_WORD; 3])
-    }
-
-    fn pointer<V>(&mut self, out: Out) -> *mut V {
-        let place = self.0.as_mut_ptr();
-        match out {
-            Out::Given => place.cast(),
-            Out::Misaligned => place.cast::<u8>().wrapping_add(5).cast(),
-            Out::Null => ptr::null_mut(),
-        }
-    }
-
-    fn value(&self, out: Out) -> OutValue {
-        let bytes = self.0.map(u32::to_ne_bytes);
-        let flat = bytes.as_flattened();
-        let at = if out == Out::Misaligned { 5 } else { 0 };
-        let (mut number, mut rest) = ([0; 4], 0);
-        for (index, byte) in flat.iter().enumerate() {
-            match index.checked_sub(at) {
-                Some(inside) if inside < 4 => number[inside] = *byte,
-                _ => rest += usize::from(*byte != UNTOUCHED),
-            }
-        }
-        match u32::from_ne_bytes(number) {
-            _ if rest > 0 => OutValue::Stranger,
-            UNTOUCHED_WORD => OutValue::Untouched,
-            number => OutValue::Number(number),
-        }
-    }
-}
-
 /// `QueryInterface`. A pointer that it yields owns a reference.
 pub fn query(world: &OperationWorld, operation: usize, via: Via, which: Iid, out: Out) -> Answer {
     let (this, table) = base(world, operation, via);
     // Query the expected pointer first, so that it can be recognised.
     let control = interface(world, operation, Via::Control);
-    let mut place = [ptr::without_provenance_mut::<c_void>(UNTOUCHED_WORD as usize); 3];
-    let pointer = match out {
-        Out::Given => place.as_mut_ptr(),
-        Out::Misaligned => place.as_mut_ptr().wrapping_byte_add(3),
-        Out::Null => ptr::null_mut(),
-    };
     let wanted = iid(which);
     let iid = wanted.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let query = slot(table.QueryInterface, "QueryInterface");
+    let known = [world.slot(operation).operation.get(), control];
     // SAFETY: the caller has a reference. Both pointers are null or valid.
-    let status = unsafe { slot(table.QueryInterface, "QueryInterface")(this, iid, pointer) };
-    if status == NTSTATUS::SUCCESS {
+    let answer = out::interface(out, known, |out| unsafe { query(this, iid, out) }.to_u32());
+    if answer.status == NTSTATUS::SUCCESS.to_u32() {
         ledger(world, operation, 1);
     }
-    let found = if pointer.is_null() {
-        OutValue::None
-    } else {
-        // SAFETY: `pointer` is inside the three pointers of `place`.
-        match unsafe { pointer.read_unaligned() } {
-            found if found.is_null() => OutValue::Null,
-            found if found == world.slot(operation).operation.get() => OutValue::Interface(Via::Operation),
-            found if found == control => OutValue::Interface(Via::Control),
-            found if found.addr() == UNTOUCHED_WORD as usize => OutValue::Untouched,
-            _ => OutValue::Stranger,
-        }
-    };
-    Answer { status: status.to_u32(), out: found }
+    answer
 }
 
 /// `AddRef`.
@@ -223,49 +162,18 @@ pub fn release(world: &OperationWorld, operation: usize, via: Via) -> Answer {
 /// `get_status`.
 pub fn get_status(world: &OperationWorld, operation: usize, out: Out) -> Answer {
     let (this, table) = operation_table(world, operation);
-    let mut place = Small::new();
-    // SAFETY: the caller has a reference. `out` is null or inside `place`.
-    let status = unsafe { slot(table.get_status, "get_status")(this, place.pointer::<RawAsyncStatus>(out)) };
-    Answer { status: status.to_u32(), out: place.value(out) }
+    let get_status = slot(table.get_status, "get_status");
+    // SAFETY: the caller has a reference. `out` is null or writable.
+    out::number(out, |out| unsafe { get_status(this, out) }.to_u32())
 }
-
-/// Space for the largest value, with room before and after it.
-#[repr(align(64))]
-struct Buffer {
-    _bytes: [u8; LARGEST + ROOM],
-}
-
-const ROOM: usize = 192;
 
 /// `get_result`.
 pub fn get_result(world: &OperationWorld, operation: usize, out: Out) -> Answer {
-    let kind: ValueKind = world.slot(operation).kind.get();
-    let size = kind.size();
+    let kind = world.slot(operation).kind.get();
     let (this, table) = operation_table(world, operation);
     let get_result = slot(table.get_result, "get_result");
-    if out == Out::Null {
-        // SAFETY: the caller has a reference. A null `out` makes the call fail.
-        let status = unsafe { get_result(this, ptr::null_mut()) };
-        return Answer { status: status.to_u32(), out: OutValue::None };
-    }
-    let at = if out == Out::Misaligned { 65 } else { 64 };
-    let around = 16 + size;
-    // Only the part of the buffer that this value needs is written or read.
-    let mut buffer = MaybeUninit::<Buffer>::uninit();
-    // SAFETY: inside the buffer.
-    let place = unsafe { buffer.as_mut_ptr().cast::<u8>().add(at - 8) };
-    // SAFETY: `around` bytes from `at - 8` on are inside the buffer.
-    unsafe { place.write_bytes(UNTOUCHED, around) };
-    // SAFETY: the bytes were just written, and no other reference to them exists.
-    let place = unsafe { core::slice::from_raw_parts_mut(place, around) };
-    // SAFETY: the caller has a reference. `out` has room for the value.
-    let status = unsafe { get_result(this, place[8..].as_mut_ptr()) };
-    let expected = if status == NTSTATUS::SUCCESS { Bytes::Value } else { Bytes::Zeroed };
-    let mut found = kind.recognise(operation, &place[8..8 + size], expected);
-    if place[..8].iter().chain(&place[8 + size..]).any(|byte| *byte != UNTOUCHED) {
-        found = Bytes::Garbage;
-    }
-    Answer { status: status.to_u32(), out: OutValue::Bytes(found) }
+    // SAFETY: the caller has a reference. `out` is null or has room for the value.
+    out::value(out, (operation, kind), 8, |out| unsafe { get_result(this, out) }.to_u32())
 }
 
 /// `cancel`.
@@ -281,19 +189,17 @@ pub fn cancel(world: &OperationWorld, operation: usize) -> Answer {
 /// `get_error`.
 pub fn get_error(world: &OperationWorld, operation: usize, out: Out) -> Answer {
     let (this, table) = control_table(world, operation);
-    let mut place = Small::new();
-    // SAFETY: the caller has a reference. `out` is null or inside `place`.
-    let status = unsafe { slot(table.get_error, "get_error")(this, place.pointer(out)) };
-    Answer { status: status.to_u32(), out: place.value(out) }
+    let get_error = slot(table.get_error, "get_error");
+    // SAFETY: the caller has a reference. `out` is null or writable.
+    out::number(out, |out| unsafe { get_error(this, out) }.to_u32())
 }
 
 /// `get_result_size`.
 pub fn get_result_size(world: &OperationWorld, operation: usize, out: Out) -> Answer {
     let (this, table) = control_table(world, operation);
-    let mut place = Small::new();
-    // SAFETY: the caller has a reference. `out` is null or inside `place`.
-    let status = unsafe { slot(table.get_result_size, "get_result_size")(this, place.pointer(out)) };
-    Answer { status: status.to_u32(), out: place.value(out) }
+    let get_result_size = slot(table.get_result_size, "get_result_size");
+    // SAFETY: the caller has a reference. `out` is null or writable.
+    out::number(out, |out| unsafe { get_result_size(this, out) }.to_u32())
 }
 
 /// `wait`. A wait without a limit gets one unless the operation has ended, because the operation

@@ -30,6 +30,7 @@ use super::{
     value::{Aligned, OperationValue, Padded},
     world::{self, OperationWorld},
 };
+use crate::harness::slots::{self, slot};
 
 /// An operation's number and its call, as they cross the interface to a method.
 #[repr(transparent)]
@@ -142,7 +143,7 @@ impl Made {
         let call = Call::unpack((token.0 >> 8) as u32, steps);
         let operation = token.operation();
         let memory = prepare(call)?;
-        world::with(|world| world.slot(operation).body.object.set(Some(object)));
+        world::with(|world| world.slot(operation).body_object.set(Some(object)));
         Ok(Self { operation, call, memory })
     }
 
@@ -213,7 +214,7 @@ unsafe impl IProbe for Probe {
             // An initialiser of this form cannot fail, so it allocates no memory of its own.
             let call = Call::unpack((token.0 >> 8) as u32, steps);
             let operation = token.operation();
-            world::with(|world| world.slot(operation).body.object.set(Some(this.0)));
+            world::with(|world| world.slot(operation).body_object.set(Some(this.0)));
             let inner = async move {
                 let value = body::script::<Padded>(operation, call.script).await;
                 world::with(|world| body::log(world, operation, 0x80 | this.0 as u64));
@@ -234,24 +235,14 @@ pub fn make(number: usize) -> Option<*mut c_void> {
 ///
 /// # Safety
 /// `this` is a live object.
-unsafe fn table<'a>(this: *mut c_void) -> &'a IProbeVtbl {
-    // SAFETY: the caller promises a live object, and an interface begins with the pointer of its
-    // table.
-    let table = unsafe { this.cast::<*const IProbeVtbl>().read() };
-    if table.is_null() {
-        ntsim::fail("layout", "the table of an object is null".into());
-    }
-    // SAFETY: `table` is not null, so it is this interface's table.
-    unsafe { &*table }
-}
-
-fn slot<F>(slot: Option<F>, name: &str) -> F {
-    slot.unwrap_or_else(|| ntsim::fail("layout", format!("the slot {name} is null")))
+unsafe fn table(this: *mut c_void) -> &'static IProbeVtbl {
+    // SAFETY: the caller passes a live object, and this is the table of its interface.
+    unsafe { slots::table(this, "layout", "an object") }
 }
 
 fn legal(world: &OperationWorld, number: usize) -> *mut c_void {
-    world.tried();
-    world.reached();
+    world.steps.tried();
+    world.steps.reached();
     let object = &world.objects[number];
     if object.ledger.get() == 0 {
         ntsim::fail(super::call::ILLEGAL, format!("object {number} is called without a reference to it"));

@@ -8,14 +8,11 @@ use ntcom_fuzz_model::{
     call::Call,
     limits::{OPERATIONS, PROCESSORS},
     ops::{Handler, ObjectOp, Op, OperationStep, Via, has_interface},
-    script::{GATES, Script},
+    script::Script,
     status::STATUSES,
     value::ValueKind,
 };
-use ntsim::{
-    ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel},
-    trace::{Mark, MarkKind},
-};
+use ntsim::trace::{Mark, MarkKind};
 
 use super::{
     body::{body, marked},
@@ -24,14 +21,14 @@ use super::{
     value::{Aligned, OperationValue, Padded, Page},
     world::OperationWorld,
 };
-use crate::harness::coverage::hit;
+use crate::harness::{coverage::hit, irql};
 
 /// Two clock ticks, in units of 100 ns.
 pub const TWO_TICKS: u64 = 2 * 156_250;
 
 /// The step that [`perform`] does at this time in place of `op`, if it replaces it.
 pub fn instead(world: &OperationWorld, op: &Op) -> Option<Op> {
-    let (wakers, handles) = (!world.stash.borrow().is_empty(), !world.handles.borrow().is_empty());
+    let (wakers, handles) = (!world.stash.is_empty(), !world.handles.is_empty());
     op.instead(world.spawned.get() < OPERATIONS, wakers, handles)
 }
 
@@ -55,13 +52,13 @@ pub fn perform(
     let done = dispatch(world, processor, processors, step.target, op);
     world.doing[processor].set((0, 0));
     if op.is_command() {
-        world.tried();
+        world.steps.tried();
         if done.is_some() && op.reaches_something() {
-            world.reached();
+            world.steps.reached();
         }
     } else if done.is_none() {
         // This slot call found no object. `call` counts those that found one.
-        world.tried();
+        world.steps.tried();
     }
     // A command reports no feature here, because each feature costs. The next step on that
     // operation shows its effect.
@@ -144,58 +141,36 @@ fn dispatch(
             on(operation, set_completed(world, operation, handler))
         }
         Op::OpenGate(gate) => {
-            world.open_gate(gate.into());
+            world.gates.open(gate.into(), marked);
             command()
         }
-        Op::WakeStash { index, by_ref } => {
-            let (operation, waker) = world.take_stashed(index)?;
-            marked(MarkKind::Wake, operation, "by a stashed waker");
-            if by_ref {
-                waker.wake_by_ref();
-                drop(world.stash(operation, waker));
-            } else {
-                waker.wake();
-            }
-            on(operation, NOTHING)
-        }
-        Op::CloneStash(index) => {
-            let (operation, waker) = world.take_stashed(index)?;
-            let clone = waker.clone();
-            drop(world.stash(operation, waker));
-            drop(world.stash(operation, clone));
-            on(operation, NOTHING)
-        }
+        Op::WakeStash { index, by_ref } => on(world.stash.wake(index, by_ref, marked)?, NOTHING),
+        Op::CloneStash(index) => on(world.stash.clone_nth(index)?, NOTHING),
         Op::DropStash(index) => {
-            let (operation, waker) = world.take_stashed(index)?;
+            let (operation, waker) = world.stash.take(index)?;
             drop(waker);
             on(operation, NOTHING)
         }
         Op::HandleCancel(index) => {
-            let (operation, handle) = world.take_handle(index)?;
+            let (operation, handle) = world.handles.take(index)?;
             world.slot(operation).body.ask();
             marked(MarkKind::Cancel, operation, "by its handle");
             handle.cancel();
-            world.put_handle(operation, handle);
+            world.handles.put(operation, handle);
             on(operation, NOTHING)
         }
-        Op::HandleClone(index) => {
-            let (operation, handle) = world.take_handle(index)?;
-            let clone = handle.clone();
-            world.put_handle(operation, handle);
-            world.put_handle(operation, clone);
-            on(operation, NOTHING)
-        }
+        Op::HandleClone(index) => on(world.handles.clone_nth(index)?, NOTHING),
         Op::HandleDrop(index) => {
-            let (operation, handle) = world.take_handle(index)?;
+            let (operation, handle) = world.handles.take(index)?;
             drop(handle);
             on(operation, NOTHING)
         }
         Op::Raise => {
-            raise(world, processor);
+            irql::raise(&world.raised[processor]);
             command()
         }
         Op::Lower => {
-            lower(world, processor);
+            irql::lower(&world.raised[processor]);
             command()
         }
         Op::AdvanceTime => {
@@ -263,7 +238,7 @@ fn declared_call(
     slot.may_fail.set(call.failure());
     let raw = declared::call(world, number, operation, call);
     // No body was made, because there was no memory or the initialiser failed.
-    if slot.body.object.get().is_none() && slot.body.drops.get() == 0 {
+    if slot.body_object.get().is_none() && slot.body.drops.get() == 0 {
         slot.bodyless.set(true);
     }
     publish(world, operation, raw, processor, owners);
@@ -311,23 +286,6 @@ fn object_op(world: &OperationWorld, processor: usize, number: usize, op: Object
     })
 }
 
-/// Raises the IRQL to DISPATCH_LEVEL, if the program is not there already.
-pub fn raise(world: &OperationWorld, processor: usize) {
-    let raised = &world.raised[processor];
-    if raised.get().is_none() {
-        // SAFETY: the program is at PASSIVE_LEVEL, which is below DISPATCH_LEVEL.
-        raised.set(Some(unsafe { KeRaiseIrqlToDpcLevel() }));
-    }
-}
-
-/// Lowers the IRQL to its level before the raise.
-pub fn lower(world: &OperationWorld, processor: usize) {
-    if let Some(irql) = world.raised[processor].take() {
-        // SAFETY: `irql` is the IRQL that `KeRaiseIrqlToDpcLevel` returned.
-        unsafe { KeLowerIrql(irql) };
-    }
-}
-
 /// Asks every task to stop. Other processors may spawn meanwhile, so the set of tasks that it
 /// reaches is not known.
 pub fn cancel_all(world: &OperationWorld) {
@@ -368,12 +326,12 @@ fn make(world: &OperationWorld, kind: ValueKind, link: Option<usize>) -> Option<
     world.spawned.set(operation + 1);
     let slot = world.slot(operation);
     slot.kind.set(kind);
-    slot.body.spawning.set(true);
+    slot.spawning.set(true);
     slot.body.maybe_asked.set(world.asking.get() > 0);
     marked(MarkKind::Spawn, operation, "");
     if let Some(link) = link {
         call::add_ref(world, link, Via::Operation);
-        slot.body.link.set(Some(link));
+        slot.link.set(Some(link));
     }
     Some(operation)
 }
@@ -394,7 +352,7 @@ fn publish(
         );
     }
     let slot = world.slot(operation);
-    slot.body.spawning.set(false);
+    slot.spawning.set(false);
     // A body that was dropped by now without a poll was refused, or there was no memory for it.
     if slot.body.drops.get() > 0 && slot.body.polls.get() == 0 {
         slot.bodyless.set(true);
@@ -434,7 +392,7 @@ fn spawn<T: OperationValue>(
     let body = body::<T>(operation, script);
     if cancellable {
         let (raw, handle) = ntcom::spawn_async_operation_raw_cancellable(body);
-        world.put_handle(operation, handle);
+        world.handles.put(operation, handle);
         raw.cast()
     } else {
         ntcom::spawn_async_operation_raw(body).cast()
@@ -454,16 +412,11 @@ fn spawn_error_kind(kind: ValueKind, status: NTSTATUS) -> *mut AsyncOperationRaw
 
 /// Gives up everything that clients hold, on this processor. Clients may do this when a run ends.
 pub fn release_everything(world: &OperationWorld) {
-    for gate in 0..GATES {
-        // Take one waker at a time, because dropping it may let bodies run.
-        while let Some((_, waker)) = pop_waiter(world, gate) {
-            drop(waker);
-        }
-    }
-    while let Some((_, waker)) = world.take_stashed(0) {
+    world.gates.drop_waiters();
+    while let Some((_, waker)) = world.stash.take(0) {
         drop(waker);
     }
-    while let Some((_, handle)) = world.take_handle(0) {
+    while let Some((_, handle)) = world.handles.take(0) {
         drop(handle);
     }
     for (number, object) in world.objects.iter().enumerate() {
@@ -482,8 +435,4 @@ pub fn release_everything(world: &OperationWorld) {
             }
         }
     }
-}
-
-fn pop_waiter(world: &OperationWorld, gate: usize) -> Option<(usize, core::task::Waker)> {
-    world.gates.borrow_mut()[gate].waiters.pop()
 }

@@ -10,34 +10,38 @@ use ntcom_fuzz_model::{
     answer::{Answer, Done, OutValue},
     input::SchedulesInput,
     ops::{Handler, Iid, Op, OperationStep, Out},
-    script::GATES,
     value::Bytes,
 };
 use ntsim::{Schedule, Simulation, Stop};
 
 use super::{
+    body::marked,
     call,
-    perform::{cancel_all, instead, lower, perform, release_everything},
-    world::{self, OperationWorld, Waiting},
+    perform::{cancel_all, instead, perform, release_everything},
+    world::{self, OperationWorld},
 };
 use crate::{
     executor::thread::Thread,
-    harness::run::{Report, Target, config},
+    harness::{
+        body::Waiting,
+        irql,
+        run::{Report, Target, config},
+    },
 };
 
 impl Target for SchedulesInput {
     fn run(&self, kernel: &mut Simulation, schedule: Schedule, trace: bool) -> Report {
         kernel.reset(config(self.processors, 1, trace), schedule);
         let stop = run(kernel, self);
-        let steps = world::steps(stop.is_some());
+        let steps = world::end(stop.is_some());
         Report::new(kernel, stop, steps)
     }
 }
 
 /// Runs an input. Returns the reason if it fails.
 fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Stop> {
+    world::begin();
     world::with(|world| {
-        world.reset();
         world.alone.set(false);
         world.timers.set(input.timers);
     });
@@ -86,10 +90,7 @@ fn look_around() {
 
 /// Opens all gates, so that everything that waits for one must end.
 fn open_everything(world: &OperationWorld) {
-    world.all_open.set(true);
-    for gate in 0..GATES {
-        world.open_gate(gate);
-    }
+    world.gates.open_all(marked);
 }
 
 fn phases(kernel: &mut Simulation, input: &SchedulesInput) -> Result<(), Stop> {
@@ -142,7 +143,7 @@ fn drive(world: &OperationWorld, processor: usize, processors: usize, steps: &[O
             check(world, operation, op, answer, ended_before);
         }
     }
-    lower(world, processor);
+    irql::lower(&world.raised[processor]);
 }
 
 fn check(world: &OperationWorld, operation: usize, op: &Op, answer: Answer, ended_before: bool) {

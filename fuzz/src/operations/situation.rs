@@ -2,22 +2,15 @@
 //! processors are doing.
 
 use super::world::OperationWorld;
-use crate::harness::coverage::hit;
+use crate::harness::coverage::{self, hit};
 
 /// Reports each combination of this processor's step with the steps that other processors are
 /// doing.
 pub fn meet(world: &OperationWorld, processor: usize, what: u32, on: Option<usize>) {
     let state = on.map_or(0, |operation| situation(world, operation));
     hit(what, state);
-    if world.alone.get() {
-        return;
-    }
-    for (other, doing) in world.doing.iter().enumerate() {
-        let (theirs, target) = doing.get();
-        if other != processor && theirs != 0 {
-            let same = on == Some(target.into());
-            hit(what | 0x200 | u32::from(same) << 10, u32::from(theirs) | if same { state << 8 } else { 0 });
-        }
+    if !world.alone.get() {
+        coverage::meet(&world.doing, processor, what, on, state);
     }
 }
 

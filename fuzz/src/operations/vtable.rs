@@ -10,15 +10,18 @@ use ntcom_fuzz_model::{
     limits::POLL_BUDGET,
     model::Model,
     ops::OperationStep,
-    script::GATES,
 };
 use ntsim::{Schedule, Simulation, Stop};
 
 use super::{
-    perform::{TWO_TICKS, cancel_all, lower, perform, release_everything},
+    body::marked,
+    perform::{TWO_TICKS, cancel_all, perform, release_everything},
     world::{self, OperationWorld},
 };
-use crate::harness::run::{Report, Target, config};
+use crate::harness::{
+    irql,
+    run::{Report, Target, config},
+};
 
 const _: () = assert!(POLL_BUDGET == ntcom_exec::DEFAULT_POLL_BUDGET.get(), "the model counts polls");
 
@@ -35,7 +38,7 @@ impl Target for VtableInput {
         if stop.is_some() {
             MODEL.take();
         }
-        let steps = world::steps(stop.is_some());
+        let steps = world::end(stop.is_some());
         Report::new(kernel, stop, steps)
     }
 }
@@ -43,8 +46,8 @@ impl Target for VtableInput {
 /// Runs an input with a model that has been reset. Returns the reason if it fails. The model is
 /// then lost with the program, which is suspended for ever.
 fn run(kernel: &mut Simulation, input: &VtableInput, model: &Rc<RefCell<Model>>) -> Option<Stop> {
+    world::begin();
     world::with(|world| {
-        world.reset();
         world.alone.set(true);
     });
     let steps = Rc::clone(&input.steps);
@@ -71,11 +74,8 @@ fn drive(world: &OperationWorld, model: &mut Model, steps: &[OperationStep]) {
 /// may be left.
 fn finish(world: &OperationWorld, model: &mut Model) {
     model.open_everything();
-    lower(world, 0);
-    world.all_open.set(true);
-    for gate in 0..GATES {
-        world.open_gate(gate);
-    }
+    irql::lower(&world.raised[0]);
+    world.gates.open_all(marked);
     compare(world, model, &|| "with all gates opened".into());
     model.release_everything();
     release_everything(world);
@@ -146,8 +146,8 @@ fn compare_in_detail(world: &OperationWorld, model: &Model, blocks: u64, when: &
         if body.drops.get() != task.drops {
             wrong(operation, "drops of the body", body.drops.get().into(), task.drops.into());
         }
-        if body.log.get() != task.log {
-            wrong(operation, "hash of the body's observations", body.log.get(), task.log);
+        if slot.log.get() != task.log {
+            wrong(operation, "hash of the body's observations", slot.log.get(), task.log);
         }
         if slot.handled.get() != task.handled {
             wrong(

@@ -4,18 +4,13 @@ use core::{alloc::Layout, ptr::NonNull};
 
 use super::{Allocator, NonPaged, PoolAllocator};
 
-/// Non-paged pool with the tag `Ntcm` (`ExAllocatePool2`); without a kernel, the host's memory.
+/// Non-paged pool with the tag `Ntcm` (`ExAllocatePool2`). Without a kernel it is the host's
+/// memory.
 ///
 /// Every alignment is kept. Above the pool's own 16 bytes a block is made larger by its alignment,
-/// and the pool's pointer stands just before it. IRQL: ≤ DISPATCH_LEVEL. On the real kernel
-/// (feature `wdk`) it is a [`GlobalAlloc`](core::alloc::GlobalAlloc) too: `#[global_allocator]
-/// static POOL: GlobalAllocator = GlobalAllocator;`.
-///
-/// ```
-/// # use ntcom_exec::{Allocator, GlobalAllocator};
-/// # use core::alloc::Layout;
-/// const { assert!(GlobalAllocator::NON_PAGED) };
-/// ```
+/// and the pool's pointer stands just before it. On the real kernel (feature `wdk`) the type is a
+/// [`GlobalAlloc`](core::alloc::GlobalAlloc) too: `#[global_allocator] static POOL: GlobalAllocator
+/// = GlobalAllocator;`. IRQL: ≤ DISPATCH_LEVEL.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct GlobalAllocator;
 

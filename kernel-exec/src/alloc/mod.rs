@@ -47,11 +47,12 @@ pub unsafe trait Allocator {
     /// True if the memory is never paged out, and both functions may be called at ≤ DISPATCH_LEVEL.
     const NON_PAGED: bool;
 
-    /// The size and alignment of the largest block: one that does not fit does not compile.
+    /// The size and alignment of the largest block. A larger one does not compile.
     #[doc(hidden)]
     const __ROOM: (usize, usize) = (usize::MAX, usize::MAX);
 
-    /// Whether the allocator can allocate at all: `STATUS_INVALID_PARAMETER` for a wrong pool tag.
+    /// Checks that the allocator can allocate at all. A wrong pool tag is
+    /// `STATUS_INVALID_PARAMETER`.
     #[doc(hidden)]
     fn __check(&self) -> Result<(), NTSTATUS> {
         Ok(())
@@ -68,8 +69,8 @@ pub unsafe trait Allocator {
     /// IRQL: as for [`allocate`](Self::allocate).
     ///
     /// # Safety
-    /// `memory` came from `allocate` of this allocator, or a moved or cloned one, with this
-    /// `layout`, and is not used again.
+    /// `memory` came from `allocate` of this allocator, or of one that was moved or cloned from or
+    /// to it, with this `layout`. It is not used again.
     unsafe fn free(&self, memory: NonNull<u8>, layout: Layout);
 }
 
@@ -77,12 +78,6 @@ pub unsafe trait Allocator {
 ///
 /// # Safety
 /// [`NON_PAGED`](Allocator::NON_PAGED) is true.
-///
-/// ```
-/// use ntcom_exec::{GlobalAllocator, NonPaged};
-/// fn holds_tasks<A: NonPaged>() {}
-/// holds_tasks::<GlobalAllocator>();
-/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` may be paged out: the block of an operation or object may be freed at DISPATCH_LEVEL",
     label = "not a non-paged allocator",

@@ -9,7 +9,7 @@ use crate::{nt, status::NTSTATUS};
 /// (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-exallocatepool2).
 const POOL_ALIGN: usize = 16;
 
-/// Non-paged pool with a tag (`ExAllocatePool2`); without a kernel, the host's memory.
+/// Non-paged pool with a tag (`ExAllocatePool2`). Without a kernel it is the host's memory.
 ///
 /// Every alignment is kept, as by [`GlobalAllocator`](crate::GlobalAllocator), which is this
 /// allocator with the tag `Ntcm`. IRQL: ≤ DISPATCH_LEVEL.
@@ -37,8 +37,8 @@ impl PoolAllocator {
     /// The allocator with this crate's tag, `Ntcm`.
     pub(crate) const DEFAULT: Self = Self::with_tag(*b"Ntcm");
 
-    /// Makes an allocator with this tag, as a debugger prints it. Four zeros are not a tag, and
-    /// then nothing is allocated.
+    /// Makes an allocator with this tag, as a debugger prints it. Four zeros are not a tag, so
+    /// nothing is allocated with them.
     #[must_use]
     pub const fn with_tag(tag: [u8; 4]) -> Self {
         Self { tag: u32::from_le_bytes(tag) }
@@ -126,8 +126,10 @@ unsafe impl Allocator for PoolAllocator {
 // SAFETY: `NON_PAGED` is true.
 unsafe impl NonPaged for PoolAllocator {}
 
-/// Paged pool with a tag (`ExAllocatePool2`); without a kernel, the host's memory. It is for data
-/// that is used at PASSIVE_LEVEL only. The compiler ensures that no task or COM object is in it.
+/// Paged pool with a tag (`ExAllocatePool2`). Without a kernel it is the host's memory.
+///
+/// It is for data that is used at PASSIVE_LEVEL only. The compiler ensures that no task or COM
+/// object is in it.
 ///
 /// Otherwise it is as [`PoolAllocator`]. IRQL: ≤ APC_LEVEL.
 ///
@@ -154,8 +156,8 @@ pub struct PagedPoolAllocator {
 }
 
 impl PagedPoolAllocator {
-    /// Makes an allocator with this tag, as a debugger prints it. Four zeros are not a tag, and
-    /// then nothing is allocated.
+    /// Makes an allocator with this tag, as a debugger prints it. Four zeros are not a tag, so
+    /// nothing is allocated with them.
     #[must_use]
     pub const fn with_tag(tag: [u8; 4]) -> Self {
         Self { tag: u32::from_le_bytes(tag) }

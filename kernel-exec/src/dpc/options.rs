@@ -11,12 +11,10 @@ use crate::{
     storage::TaskStorage,
 };
 
-/// The position of a DPC in a processor's queue, and the urgency for that processor
-/// (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kesetimportancedpc).
+/// The position of a DPC in a processor's queue, and its urgency. The default is
+/// [`Medium`](Self::Medium).
 ///
-/// ```
-/// assert_eq!(ntcom_exec::Importance::default(), ntcom_exec::Importance::Medium);
-/// ```
+/// See learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kesetimportancedpc.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[repr(i32)]
 pub enum Importance {
@@ -31,7 +29,11 @@ pub enum Importance {
     MediumHigh = 3,
 }
 
-/// How a task on DPCs runs: importance, processor, budget. Each is optional.
+/// The options of a task on DPCs, which are an importance, a processor and a budget.
+///
+/// Each is optional. The options are a [`Placement`](crate::Placement), which
+/// [`TaskBuilder::on`](crate::TaskBuilder::on) and `ntcom::InitBox::on` take. A spawn with invalid
+/// options fails with `STATUS_INVALID_PARAMETER`.
 ///
 /// It is a [`Placement`](crate::Placement): [`TaskBuilder::on`](crate::TaskBuilder::on) and
 /// `ntcom::InitBox::on` take it.
@@ -60,7 +62,9 @@ pub struct DpcOptions {
 }
 
 impl DpcOptions {
-    /// Returns the defaults: medium importance, the waker's processor, [`DEFAULT_POLL_BUDGET`], and
+    /// Returns the default options.
+    ///
+    /// They are medium importance, the waker's processor, [`DEFAULT_POLL_BUDGET`], and
     /// [`DEFAULT_TIME_BUDGET`].
     pub const fn new() -> Self {
         Self {
@@ -71,28 +75,34 @@ impl DpcOptions {
         }
     }
 
-    /// Sets the position of the task's DPC in the queue (`KeSetImportanceDpc`).
+    /// Sets the position of the task's DPC in the queue, and its urgency (`KeSetImportanceDpc`).
     pub const fn importance(mut self, importance: Importance) -> Self {
         self.importance = importance;
         self
     }
 
-    /// Runs the task on this processor, number `number` of group `group`, whatever processor wakes
-    /// it (`KeSetTargetProcessorDpcEx`).
+    /// Runs the task on processor `number` of group `group`, whichever processor wakes it
+    /// (`KeSetTargetProcessorDpcEx`).
+    ///
+    /// There must be such a processor.
     pub const fn processor(mut self, group: u16, number: u8) -> Self {
         self.processor = Some((group, number));
         self
     }
 
-    /// Sets the number of polls in one run. A task with a spent budget continues by a timer, after
-    /// other DPCs, or at PASSIVE_LEVEL behind other work items.
+    /// Sets the number of polls in one run, which must not be zero.
+    ///
+    /// A task with a spent budget continues by a timer, after other DPCs, or at PASSIVE_LEVEL
+    /// behind other work items.
     pub const fn poll_budget(mut self, polls: u32) -> Self {
         self.polls = polls;
         self
     }
 
-    /// Sets the time for which the task may be polled again and again in one run. A poll is not cut
-    /// short. The time counts in whole units of 100 ns.
+    /// Sets the time for which the task may be polled again and again in one run.
+    ///
+    /// A poll is not cut short. The time counts in whole units of 100 ns. It is at least one unit,
+    /// and at most 429 seconds.
     pub const fn time_budget(mut self, time: Duration) -> Self {
         self.time = time;
         self

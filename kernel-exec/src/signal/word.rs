@@ -108,9 +108,10 @@ impl Word {
         self.step(begin_store)
     }
 
-    /// Tries to give back the slot, into which the holder has put a waker of this wait. Returns
-    /// true if the slot is given back. False means that the signal has been set meanwhile. Then the
-    /// caller has taken the signal and still holds the slot.
+    /// Tries to give back the slot, into which the holder has put a waker of this wait.
+    ///
+    /// Returns true if the slot is given back. False means that the signal has been set meanwhile.
+    /// Then the caller has taken the signal and still holds the slot.
     #[must_use]
     pub(super) fn end_store(&self, wait: usize) -> bool {
         self.step(|word| end_store(word, wait))

@@ -1,4 +1,4 @@
-//! Storage under loom: what one task did to it is over when another one has it.
+//! Storage under loom. The use of one task is over when the next task has the storage.
 
 use core::alloc::Layout;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use loom::{cell::UnsafeCell, thread};
 use super::TaskStorage;
 use crate::Allocator;
 
-/// What stands in the room, as loom sees it.
+/// The contents of the storage, with accesses that loom sees.
 struct Room(UnsafeCell<u32>);
-// SAFETY: two threads use it, one after the other if the storage is right: loom looks.
+// SAFETY: two threads use it, one after the other if the storage is right, which loom checks.
 unsafe impl Sync for Room {}
-// SAFETY: as above.
+// SAFETY: two threads use it, one after the other if the storage is right, which loom checks.
 unsafe impl Send for Room {}
 
 /// Takes the storage, uses it, and gives it back, unless it is taken.
@@ -21,7 +21,7 @@ fn borrow(storage: &'static TaskStorage<64>, room: &Room) {
     let Some(memory) = allocator.allocate(layout) else { return };
     // SAFETY: only the owner of the storage counts here.
     room.0.with_mut(|used| unsafe { *used += 1 });
-    // SAFETY: from above.
+    // SAFETY: the memory is from the allocation above, with this layout.
     unsafe { allocator.free(memory, layout) };
 }
 

@@ -31,7 +31,7 @@ mod in_kernel {
             Self(KernelCell::default())
         }
 
-        /// Initializes the event. It must be in its final place, and no other code may have it.
+        /// Initialises the event. It must be in its final place, and no other code may have it.
         pub(crate) fn prepare(&self, reset: Reset) {
             let kind = match reset {
                 Reset::Automatic => nt::_EVENT_TYPE::SynchronizationEvent,

@@ -11,11 +11,11 @@ use super::own;
 /// `ImageStatic` each simulated kernel finds the value that the static was declared with, as in a
 /// driver that has just been loaded. In a driver it is the value itself and costs nothing.
 ///
-/// The types of this crate that are made for statics do this by themselves:
-/// [`Signal`](crate::Signal), `TaskStorage`, [`EtwProvider`](crate::EtwProvider). A simulated
+/// The types of this crate that are made for statics do this by themselves. They are
+/// [`Signal`](crate::Signal), `TaskStorage` and [`EtwProvider`](crate::EtwProvider). A simulated
 /// kernel makes its copy of the bytes that the program was loaded with, and never drops it. On
-/// hosts other than Linux and Windows it is a plain value.
-/// [`driver_static!`](crate::driver_static) declares one.
+/// hosts other than Linux and Windows it is a plain value. [`driver_static!`](crate::driver_static)
+/// declares one.
 ///
 /// IRQL: any; the memory is the image's.
 ///
@@ -64,8 +64,9 @@ impl<T> Deref for ImageStatic<T> {
     }
 }
 
-/// Declares statics of a driver, each an [`ImageStatic`] with a copy of its own in every simulated
-/// kernel.
+/// Declares statics of a driver.
+///
+/// Each is an [`ImageStatic`], with a copy of its own in every simulated kernel.
 ///
 /// ```
 /// # #![forbid(unsafe_code)]

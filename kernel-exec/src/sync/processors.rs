@@ -82,7 +82,8 @@ pub(super) fn get(processor: usize) -> *const () {
     with_slots(|slots| slots.of(processor).pointer.get())
 }
 
-/// Counts a run, or a poll that a task has woken itself for. Returns true if it must be deferred.
+/// Counts a run, or a poll that a task has woken itself for, and returns whether to defer it.
+///
 /// Every [`RUNS`] times it asks the kernel, and after a yes each time, until the kernel says no.
 /// The caller runs on this processor at DISPATCH_LEVEL.
 pub(super) fn should_yield(processor: usize) -> bool {

@@ -6,10 +6,12 @@ use crate::{
     fail::{FailFast, fail_fast},
 };
 
-/// A handle that asks a task to stop. It holds one reference, which keeps the task's block but not
-/// the task's driver. Dropping the handle detaches it without cancelling `[C9]`.
+/// A handle that asks a task to stop.
 ///
-/// Clone, cancel and drop: IRQL ≤ DISPATCH_LEVEL. None of them runs user code.
+/// It holds one reference, which keeps the task's block but not the task's driver. Dropping the
+/// handle detaches it without cancelling `[C9]`.
+///
+/// IRQL of clone, cancel and drop: ≤ DISPATCH_LEVEL. None of them runs user code.
 ///
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
@@ -48,8 +50,10 @@ impl CancelHandle {
         Self(None)
     }
 
-    /// Requests cancellation `[C10]`, so that the body is polled once with the request set. The
-    /// call is harmless after the end, and a no-op while a request is pending.
+    /// Requests cancellation, so that the body is polled once with the request set `[C10]`.
+    ///
+    /// The call is harmless after the end, and a no-op while a request is pending. IRQL:
+    /// ≤ DISPATCH_LEVEL.
     pub fn cancel(&self) {
         if let Some(task) = self.0 {
             // SAFETY: the handle's reference keeps the block.
@@ -77,12 +81,13 @@ impl Drop for CancelHandle {
     }
 }
 
-/// Takes the pending cancel request of the task that is being polled. Returns true once for each
-/// request. The body continues as if it had not been cancelled, and a later cancel is a new request
-/// `[C10]`.
+/// Takes the pending cancel request of the task that is being polled.
 ///
-/// Returns false outside a task, without a request, and inside a cleanup. It finds the task by the
-/// processor, or below DISPATCH_LEVEL by the thread, so it works inside combinators that bring
+/// It returns true once for each request. The body continues as if it had not been cancelled, and a
+/// later cancel is a new request `[C10]`.
+///
+/// It returns false outside a task, without a request, and inside a cleanup. It finds the task by
+/// the processor, or below DISPATCH_LEVEL by the thread. So it works inside combinators that bring
 /// wakers of their own.
 ///
 /// IRQL: that of the task's poll, which is DISPATCH_LEVEL on DPCs and PASSIVE_LEVEL on work items.
@@ -119,10 +124,11 @@ pub fn take_cancellation_request() -> bool {
     })
 }
 
-/// Tells whether the task that is being polled is asked to stop. That is so while a request is
-/// pending, and once the task unwinds.
+/// Tells whether the task that is being polled is asked to stop.
 ///
-/// Returns false outside a task and inside a cleanup. It finds the task as
+/// That is so while a request is pending, and once the task unwinds.
+///
+/// It returns false outside a task and inside a cleanup. It finds the task, at the same IRQL, as
 /// [`take_cancellation_request`] does.
 ///
 /// ```

@@ -114,8 +114,8 @@ pub(super) struct Polling {
 pub struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
-    /// The poller's state `[T2]`. Code that has to queue the task reads one count in it: see
-    /// [`Polling`].
+    /// The poller's state `[T2]`. Code that has to queue the task reads one count in it (see
+    /// [`Polling`]).
     pub(super) polling: UnsafeCell<Polling>,
     /// The units left in its poll's [share](super::share). Any code with a waker may touch them.
     pub(super) units: Hint,
@@ -206,9 +206,10 @@ impl TaskPtr {
         unsafe { self.header() }.state.add_reference()
     }
 
-    /// Gives up a reference. Returns the number of references left, which is zero only if the task
-    /// is gone. A release does not cancel. See `[C9]` for the effect of releasing the last
-    /// reference of an unfinished task.
+    /// Gives up a reference, and returns the number of references left.
+    ///
+    /// That number is zero only if the task is gone. A release does not cancel. See `[C9]` for the
+    /// effect of releasing the last reference of an unfinished task.
     ///
     /// # Safety
     /// The caller has a reference, which is gone afterwards.

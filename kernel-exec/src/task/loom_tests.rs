@@ -87,9 +87,10 @@ unsafe impl Allocator for Counting {
     }
 }
 
-/// A body that is ready with 7 once `needs` flags are set. The flags are read Relaxed, so only the
-/// wake makes them visible. With `needs` of [`ASKING`] the body relies on the cancel request alone
-/// to make one flag visible.
+/// A body that is ready with 7 once `needs` flags are set.
+///
+/// The flags are read Relaxed, so only the wake makes them visible. With `needs` of [`ASKING`] the
+/// body relies on the cancel request alone to make one flag visible.
 struct Body {
     world: Arc<TaskWorld>,
     needs: usize,

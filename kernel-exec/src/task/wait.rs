@@ -75,10 +75,11 @@ pub(super) unsafe fn tell(task: TaskPtr) {
 }
 
 impl TaskPtr {
-    /// Waits until the task has ended `[C15]`, and returns `STATUS_SUCCESS`, or `STATUS_TIMEOUT` if
-    /// the time runs out first. `timeout` is as for KeWaitForSingleObject. A negative value counts
-    /// from now on, a positive one is a moment of system time, zero only looks, and `None` waits
-    /// for ever.
+    /// Waits until the task has ended `[C15]`.
+    ///
+    /// Returns `STATUS_SUCCESS`, or `STATUS_TIMEOUT` if the time runs out first. `timeout` is as
+    /// for KeWaitForSingleObject. A negative value counts from now on, a positive one is a moment
+    /// of system time, zero only looks, and `None` waits for ever.
     ///
     /// IRQL: PASSIVE_LEVEL; with a timeout of zero ≤ DISPATCH_LEVEL. At another IRQL it returns
     /// `STATUS_NOT_SUPPORTED`. In the task's own body, with any timeout except zero, it returns

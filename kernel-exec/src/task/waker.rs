@@ -13,7 +13,7 @@ use super::{
 use crate::nt;
 
 /// The table of our wakers. It is a static, so that it has one address, by which our wakers are
-/// recognized.
+/// recognised.
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
 
 /// Makes the waker of a poll. It borrows the poller's reference, so it takes no reference of its

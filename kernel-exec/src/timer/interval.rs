@@ -10,15 +10,15 @@ use core::{
 use super::sleep::LazyTimer;
 use crate::{clock::Instant, status::NTSTATUS};
 
-/// Ticks every `period`, the first time one period after this call.
+/// Makes an interval that ticks every `period`, the first time one period after this call.
 ///
 /// The ticks do not drift. They are due at multiples of the period from this call on, however late
 /// each is seen. Missed ticks are skipped, and the next tick counts them. All ticks use the same
-/// timer, which is allocated once, in the first poll.
+/// timer, a block of non-paged pool that the first poll allocates.
 ///
 /// A period of zero has no ticks, and each poll is an error. Periods are rounded up to units of 100
 /// ns. A period below a clock tick (15.6 ms unless other code has asked for shorter ones) misses
-/// some ticks.
+/// some ticks. IRQL: any.
 ///
 /// ```
 /// use core::time::Duration;
@@ -46,16 +46,7 @@ pub fn interval(period: Duration) -> Interval {
     Interval { next, period, timer: LazyTimer::default() }
 }
 
-/// The result of [`interval`], which gives one [`tick`](Self::tick) after another.
-///
-/// ```
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run_on(0, || {
-/// let ticks: ntcom_exec::Interval = ntcom_exec::interval(core::time::Duration::from_millis(20));
-/// drop(ticks); // nothing has been allocated
-/// # }).unwrap();
-/// ```
+/// Ticks at equal distances, which [`tick`](Self::tick) waits for. [`interval`] makes it.
 pub struct Interval {
     /// The moment at which the next tick is due, or `None` if it never is.
     next: Option<Instant>,
@@ -64,29 +55,20 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Lets the kernel fire each tick up to this much later: see
-    /// [`Sleep::with_tolerance`](crate::Sleep::with_tolerance). Call it before the first poll. Late
-    /// ticks do not move the later ones.
+    /// Lets the kernel fire each tick up to `tolerance` later, together with other timers.
     ///
-    /// ```
-    /// # use ntsim::{Config, Schedule, Simulation};
-    /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run_on(0, || {
-    /// use core::time::Duration;
-    ///
-    /// let second = Duration::from_secs(1);
-    /// let ticks = ntcom_exec::interval(second).with_tolerance(second / 10);
-    /// # drop(ticks);
-    /// # }).unwrap();
-    /// ```
+    /// See [`Sleep::with_tolerance`](crate::Sleep::with_tolerance). Call it before the first poll.
+    /// Late ticks do not move the later ones.
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
         self.timer.tolerate(tolerance);
         self
     }
 
-    /// Waits for the next tick. Returns the number of ticks that were missed since the last one.
-    /// Dropping the future loses no tick. IRQL of the polls and of the drop of the interval:
+    /// Waits for the next tick, and returns the number of ticks that were missed since the last
+    /// one.
+    ///
+    /// Dropping the future loses no tick. IRQL of the polls, and of the drop of the interval:
     /// ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
@@ -117,16 +99,6 @@ impl core::fmt::Debug for Interval {
 }
 
 /// The future of [`Interval::tick`].
-///
-/// ```
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run_on(0, || {
-/// let mut ticks = ntcom_exec::interval(core::time::Duration::from_millis(20));
-/// let tick: ntcom_exec::Tick<'_> = ticks.tick();
-/// drop(tick);
-/// # }).unwrap();
-/// ```
 #[must_use = "futures do nothing unless polled"]
 #[derive(Debug)]
 pub struct Tick<'a> {

@@ -15,7 +15,7 @@ use crate::{
     timer_block::{DueTime, TimerHandle},
 };
 
-/// A timer whose block is allocated when it is first needed.
+/// A timer with a block that is allocated when it is first needed.
 #[derive(Default)]
 pub(super) struct LazyTimer {
     timer: Option<TimerHandle<KernelTimer>>,
@@ -26,9 +26,10 @@ pub(super) struct LazyTimer {
 }
 
 impl LazyTimer {
-    /// Ready when the precise clock has passed the deadline, and not before. A relative timer
-    /// counts from the last clock tick, so its DPC may come up to a clock period early. The timer
-    /// is then armed again for the rest.
+    /// Ready when the precise clock has passed the deadline, and not before.
+    ///
+    /// A relative timer counts from the last clock tick, so its DPC may come up to a clock period
+    /// early. The timer is then armed again for the rest.
     fn poll(&mut self, deadline: Instant, context: &Context<'_>) -> Poll<Result<(), NTSTATUS>> {
         loop {
             if let Some(timer) = self.timer.as_mut().filter(|timer| timer.is_armed())
@@ -83,7 +84,7 @@ impl LazyTimer {
     }
 }
 
-/// Waits for this long, from this call on, by interrupt time: see [`sleep_until`].
+/// Waits for this long, from this call on, by interrupt time, as [`sleep_until`] does.
 ///
 /// A duration of zero ends in the first poll, without a timer. A duration that ends beyond the
 /// clock's range (29,000 years after the machine's start; [`Duration::MAX`] is one) ends in the
@@ -115,9 +116,10 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep::new(Instant::now().checked_add(duration))
 }
 
-/// Waits until a moment, and never less. The first clock tick after that moment wakes the task.
-/// (Two ticks are 15.6 ms apart unless other code has asked for shorter ones.) If the moment is
-/// over, the wait ends in the first poll.
+/// Waits until a moment, and never less.
+///
+/// The first clock tick after that moment wakes the task. (Two ticks are 15.6 ms apart unless other
+/// code has asked for shorter ones.) If the moment is over, the wait ends in the first poll.
 ///
 /// The timer is a block of non-paged pool. It is allocated and set in the first poll, and freed
 /// when the future ends or is dropped. Dropping the future is safe in every state and does not
@@ -128,9 +130,9 @@ pub fn sleep(duration: Duration) -> Sleep {
 ///
 /// # Errors
 /// The future returns these errors in the poll that would set the timer:
-/// - `STATUS_INSUFFICIENT_RESOURCES`: no memory for the timer.
-/// - `STATUS_DELETE_PENDING`: the image's tracker has been closed and has no unfinished task. So
-///   foreign code polls this future, and the timer could outlive the driver.
+/// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the timer.
+/// - `STATUS_DELETE_PENDING`: the image's tracker has been closed and has no unfinished task. Only
+///   foreign code can then poll this future, and the timer could outlive the driver.
 ///
 /// ```
 /// use core::time::Duration;
@@ -154,15 +156,6 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
-///
-/// ```
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run_on(0, || {
-/// let sleep: ntcom_exec::Sleep = ntcom_exec::sleep(core::time::Duration::from_millis(20));
-/// drop(sleep); // nothing has been allocated
-/// # }).unwrap();
-/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct Sleep {
     /// The deadline, or `None` if it is beyond the clock's range.
@@ -175,9 +168,11 @@ impl Sleep {
         Self { deadline, timer: LazyTimer::default() }
     }
 
-    /// Lets the kernel fire the timer up to this much later, together with others, which saves
-    /// interrupts and power (`KeSetCoalescableTimer`). The tolerance counts in whole milliseconds.
-    /// Below one it is exact, as it is without this call. Call it before the first poll.
+    /// Lets the kernel fire the timer up to `tolerance` later, together with other timers.
+    ///
+    /// This saves interrupts and power (`KeSetCoalescableTimer`). The tolerance counts in whole
+    /// milliseconds. Below one it is exact, as it is without this call. Call it before the first
+    /// poll.
     ///
     /// ```
     /// # use ntsim::{Config, Schedule, Simulation};

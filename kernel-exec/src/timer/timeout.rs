@@ -14,16 +14,6 @@ use crate::{clock::Instant, status::NTSTATUS};
 
 pin_project! {
     /// The future of [`timeout`].
-    ///
-    /// ```
-    /// use core::{future::{Ready, ready}, time::Duration};
-    /// # use ntsim::{Config, Schedule, Simulation};
-    /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run_on(0, || {
-    /// let limited: ntcom_exec::Timeout<Ready<u32>> = ntcom_exec::timeout(Duration::from_millis(20), ready(1));
-    /// drop(limited);
-    /// # }).unwrap();
-    /// ```
     #[must_use = "futures do nothing unless polled"]
     #[derive(Debug)]
     pub struct Timeout<F> {
@@ -34,7 +24,7 @@ pin_project! {
     }
 }
 
-/// Waits for a future, but not longer than `limit`, from this call on.
+/// Waits for a future, but not longer than `limit` from this call on.
 ///
 /// The future is polled first. If it is ready, in the first poll or when the time is over, its
 /// value wins, so a limit of zero is one poll. When the time is over the future is not polled any
@@ -44,7 +34,7 @@ pin_project! {
 /// A limit beyond the clock's range, such as [`Duration::MAX`], is for ever, as for
 /// [`TaskTracker::drain`](crate::TaskTracker::drain).
 ///
-/// IRQL: as for [`sleep`](crate::sleep).
+/// IRQL of the polls and the drop: ≤ DISPATCH_LEVEL, or that of the future if it is lower.
 ///
 /// # Errors
 /// The future returns `STATUS_IO_TIMEOUT` when the time is over. If the timer cannot be set, the

@@ -38,7 +38,7 @@ pub enum DrainError {
     /// A task of this tracker called the drain, at PASSIVE_LEVEL, and would have waited for its own
     /// end. The drain did nothing.
     InTask,
-    /// The time is over, and something has not ended.
+    /// The time is over, and some task, timer or handler has not ended.
     Stuck {
         /// The number of tasks that have not ended. Their cleanups have not ended, or no code has
         /// cancelled them.
@@ -55,9 +55,10 @@ pub enum DrainError {
 }
 
 impl DrainError {
-    /// Returns the error as an NTSTATUS, which is [`NTSTATUS::INVALID_DEVICE_STATE`],
-    /// [`NTSTATUS::POSSIBLE_DEADLOCK`], or [`NTSTATUS::TIMEOUT`]. The last is a *success* code, so
-    /// `NT_SUCCESS` is true for it.
+    /// Returns the error as an NTSTATUS.
+    ///
+    /// It is [`NTSTATUS::INVALID_DEVICE_STATE`], [`NTSTATUS::POSSIBLE_DEADLOCK`], or
+    /// [`NTSTATUS::TIMEOUT`]. The last is a *success* code, so `NT_SUCCESS` is true for it.
     #[must_use]
     pub const fn status(self) -> NTSTATUS {
         match self {
@@ -82,8 +83,8 @@ impl Waiter {
 }
 
 impl List {
-    /// Returns `Ok` if the tracker is empty. Then none of their code runs any more, except the last
-    /// instructions of a DPC routine or of a work item's.
+    /// Returns `Ok` if no task, timer or handler is left. Then none of their code runs any more,
+    /// except the last instructions of a DPC routine or of a work item's.
     const fn left(&self) -> Result<(), DrainError> {
         if self.length == 0 && self.timers == 0 && self.handlers == 0 {
             return Ok(());
@@ -128,9 +129,10 @@ impl List {
 }
 
 impl TaskTracker {
-    /// Waits until every task of this tracker has ended, and no DPC of the executor runs any more
-    /// for one of them. It is the last step of a driver's Unload, after [`close`](Self::close) and
-    /// [`cancel_all`](Self::cancel_all).
+    /// Waits until every task has ended, and no DPC of the executor runs any more for one of them.
+    ///
+    /// The tasks are those of this tracker. The wait is the last step of a driver's Unload, after
+    /// [`close`](Self::close) and [`cancel_all`](Self::cancel_all).
     ///
     /// When it returns `Ok`, there was a moment at which every task had ended. At that moment no
     /// timer of a [`sleep`](crate::sleep) was set or on its way, and no completion handler call was

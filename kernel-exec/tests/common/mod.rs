@@ -1,4 +1,4 @@
-//! Helpers that several tests of tasks share: kernels, an event for bodies, and threads.
+//! Helpers that several tests of tasks share, with kernels, an event for bodies, and threads.
 //!
 //! Locks are parking_lot's, which is compiled with the tests, because ThreadSanitizer does not see
 //! std's locks where processors wait for each other.

@@ -146,8 +146,9 @@ impl Parts<'_> {
         }
     }
 
-    /// `AnyBitPattern`, where the fields' types implement it: a bound that names a lifetime is
-    /// looked at where the trait is used, so that a struct with a pointer compiles, too.
+    /// The `impl` of `AnyBitPattern`, if the fields' types implement it. The compiler checks a
+    /// bound that names a lifetime where the trait is used, so that a struct with a pointer
+    /// compiles, too.
     fn any_bits(&self) -> TokenStream {
         let (krate, this) = (self.krate, &self.input.ident);
         let elements: Vec<_> = self.types().map(element).collect();
@@ -168,7 +169,8 @@ impl Parts<'_> {
         }
     }
 
-    /// `CheckedBitPattern`, where the fields' types implement it: the bytes of each are checked.
+    /// The `impl` of `CheckedBitPattern`, if the fields' types implement it. It checks the bytes of
+    /// each.
     fn checked_bits(&self) -> TokenStream {
         let (krate, this) = (self.krate, &self.input.ident);
         let elements: Vec<_> = self.types().map(element).collect();
@@ -203,9 +205,11 @@ impl Parts<'_> {
         }
     }
 
-    /// The `impl` of `AsyncValueType`. An `AbiType` need not be `Copy`, so its `impl` has a bound.
-    /// The bound names a lifetime, because the compiler checks such a bound where the trait is
-    /// used, and one without a lifetime where it is written.
+    /// The `impl` of `AsyncValueType`.
+    ///
+    /// An `AbiType` need not be `Copy`, so its `impl` has a bound. The bound names a lifetime,
+    /// because the compiler checks such a bound where the trait is used, and one without a lifetime
+    /// where it is written.
     fn async_value(&self, is_abi_type: bool) -> TokenStream {
         let (krate, this) = (self.krate, &self.input.ident);
         let bound = is_abi_type.then(|| {

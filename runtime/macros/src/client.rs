@@ -1,8 +1,8 @@
-//! The client's side of a declared interface: the pointer to the table, and the calls.
+//! The client's side of a declared interface, which is the pointer to the table and the calls.
 //!
-//! The calls are inherent methods of a pointer type, `ISensorRef`, to which `ComRc<ISensorRaw>`
-//! derefs and which derefs to the base's. `&self` refers to the pointer and never to the object: a
-//! `&ISensorRaw` would have provenance for the pointer to the table alone.
+//! The calls are inherent methods of a pointer type, `ISensorRef`. `ComRc<ISensorRaw>` derefs to
+//! it, and it derefs to the base's. `&self` refers to the pointer and never to the object, because
+//! a `&ISensorRaw` would have provenance for the pointer to the table alone.
 //!
 //! `ISensorRef` is transparent over `ComRc<ISensorRaw>`. So safe code gets a `&ISensorRef` from a
 //! `ComRc` only, which outlives it. The declaring module, which sees the field, cannot make one

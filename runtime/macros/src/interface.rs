@@ -1,5 +1,5 @@
-//! The items that a declaration becomes: the trait that objects implement, the table, the raw
-//! interface, and the client's pointer type.
+//! The items that a declaration becomes. They are the trait that objects implement, the table, the
+//! raw interface, and the client's pointer type.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};

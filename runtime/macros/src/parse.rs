@@ -252,8 +252,8 @@ fn is_plain(bound: &TraitBound) -> bool {
     bound.lifetimes.is_none() && matches!(bound.modifier, TraitBoundModifier::None)
 }
 
-/// Methods that a call on a `ComRc` finds before the interface's: its own, and those that the
-/// prelude's traits give it.
+/// Methods that a call on a `ComRc` finds before the interface's. They are its own, and those that
+/// the prelude's traits give it.
 const OURS: [&str; 9] =
     ["as_ptr", "into_raw", "query", "clone", "clone_from", "drop", "into", "try_into", "to_owned"];
 

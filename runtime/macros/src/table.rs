@@ -1,7 +1,7 @@
 //! The table of a declared interface, and the functions in it.
 //!
-//! A slot's function finds the object from `this`, calls the method of the declared trait, and
-//! hands its answer over: as it is, as a status, or as an operation. For an object of type `__T` in
+//! A slot's function finds the object from `this` and calls the method of the declared trait. It
+//! hands the answer over as it is, as a status, or as an operation. For an object of type `__T` in
 //! which the interface stands at `__P`, the methods
 //!
 //! ```text

@@ -1,19 +1,19 @@
-//! Initialisers: recipes that build a value in its final place.
+//! Initialisers, which are recipes that build a value in its final place.
 //!
 //! # Why one function names `pin-init`
 //!
-//! `pin-init` builds values in place that are put together. Only one function names it, so that
-//! another crate can replace it.
+//! `pin-init` builds values field by field in their final place. Only one function names it, so
+//! that another crate can replace it.
 
 use core::{marker::PhantomData, mem::MaybeUninit, ptr::NonNull};
 
 use pin_init::PinUninit;
 
-/// A recipe for a `T`, used once, in the place where the `T` stays, such as an operation's block, a
-/// box, or an object.
+/// A recipe that builds a `T` once, in the place where the `T` stays.
 ///
-/// [`pin_init!`](crate::pin_init) and [`init_with`] make initialisers. For types that are put
-/// together in place, use the crate `pin-init` and [`from_pin_init`].
+/// The place is an operation's block, a box, or an object. [`pin_init!`](crate::pin_init) and
+/// [`init_with`] make initialisers. For types that are built field by field in place, use the crate
+/// `pin-init` and [`from_pin_init`].
 ///
 /// # Safety
 /// If [`init`](Self::init) returns Ok, the place holds a `T`. If it returns an error, the place
@@ -40,21 +40,15 @@ pub unsafe trait Init<T, E>: Sized {
     /// The reason why the value has not been built.
     ///
     /// # Safety
-    /// `place` is valid for writing a `T`, aligned, and holds none. If this returns Ok, the `T`
+    /// `place` is valid for writing a `T`, aligned, and holds no value. If this returns Ok, the `T`
     /// stays there until it is dropped.
     unsafe fn init(self, place: NonNull<T>) -> Result<(), E>;
 }
 
 /// The initialiser that [`init_with`] and [`pin_init!`](crate::pin_init) make.
-///
-/// ```
-/// use ntcom::alloc::{InitWith, init_with};
-/// let seven: InitWith<_> = init_with(|| Ok::<u32, ntcom::NTSTATUS>(7));
-/// # drop(seven);
-/// ```
 pub struct InitWith<F>(F);
 
-/// Makes an initialiser that calls a function for the value.
+/// Makes an initialiser that calls a function for the value. The value passes over the stack.
 ///
 /// ```
 /// use ntcom::{GlobalAllocator, KBox, NTSTATUS, alloc::init_with};
@@ -81,12 +75,12 @@ unsafe impl<T, E, F: FnOnce() -> Result<T, E>> Init<T, E> for InitWith<F> {
 
 struct FromPinInit<I, E>(I, PhantomData<fn() -> E>);
 
-/// Makes an initialiser from one of the crate `pin-init` 0.2, for types that are put together in
-/// place, such as the result of its `init_pin!`.
+/// Makes an initialiser from one of the crate `pin-init` 0.2, such as the result of its
+/// `init_pin!`.
 ///
-/// Only this function names that crate, so that it can be exchanged. The crate is used because it
-/// is safe to use, needs no allocation, and lets an initialiser fail. Its own boxes are not used,
-/// because they allocate infallibly.
+/// It is for types that are built field by field in place. Only this function names that crate, so
+/// that it can be exchanged. The crate is safe to use, needs no allocation, and lets an initialiser
+/// fail. Its own boxes are not used, because they allocate infallibly.
 ///
 /// ```
 /// use ntcom::{GlobalAllocator, KBox, NTSTATUS, alloc::from_pin_init};
@@ -131,8 +125,9 @@ fn init_in<T, E>(init: impl pin_init::Init<T, E>, place: PinUninit<'_, T>) -> Re
     }
 }
 
-/// Makes an initialiser that evaluates an expression once its place has been allocated. The
-/// expression's arguments are moved in, and its `?` may fail.
+/// Makes an initialiser that evaluates an expression once its place has been allocated.
+///
+/// The expression's arguments are moved in, and its `?` may fail.
 ///
 /// The expression's value passes over the stack. Build a value that is too large for that in place,
 /// with [`from_pin_init`](crate::alloc::from_pin_init).

@@ -1,4 +1,4 @@
-//! `KBox`: a box with an allocation that may fail.
+//! `KBox`, a box with an allocation that may fail.
 
 use core::{
     alloc::Layout,
@@ -13,9 +13,11 @@ use crate::{Allocator, GlobalAllocator, NTSTATUS};
 
 /// A value in a memory block of its own, from an [`Allocator`].
 ///
+/// It is `Send` and `Sync` if the value and the allocator are. It takes one word if the allocator
+/// has size zero.
+///
 /// IRQL: allocating and dropping need the IRQL that the allocator allows (≤ DISPATCH_LEVEL for
-/// non-paged ones), and dropping also needs what the value's drop needs. It is `Send` and `Sync` if
-/// the value and the allocator are. It takes one word if the allocator has size zero.
+/// non-paged ones). Dropping also needs the IRQL that the value's drop allows.
 ///
 /// ```
 /// use ntcom::{KBox, NTSTATUS};

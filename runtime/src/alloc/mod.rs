@@ -1,4 +1,4 @@
-//! Memory: values that are built in their final place, and boxes that may fail.
+//! Initialisers, which build values in their final place, and boxes that may fail.
 
 mod init;
 mod kbox;

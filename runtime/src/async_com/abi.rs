@@ -1,4 +1,4 @@
-//! The binary interface: tables, interface pointers, IIDs. The numbers are the contract's.
+//! The binary interface, with the tables, interface pointers and IIDs that the contract gives.
 
 use core::ffi::c_void;
 
@@ -11,7 +11,7 @@ use crate::com::{
     AbiType, ComRc, Derived, GUID, IUnknownRaw, IUnknownVtbl, Interface, Queryable, write::whole,
 };
 
-/// The slots of `IAsyncOperation<T>`. 40 bytes on 64-bit, 20 on 32-bit.
+/// The table of `IAsyncOperation<T>`, which has 40 bytes on 64-bit and 20 on 32-bit.
 ///
 /// ```
 /// # #[cfg(feature = "sim")] {
@@ -39,19 +39,19 @@ pub struct AsyncOperationVtbl<T> {
         Option<unsafe extern "system" fn(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS>,
     /// Slot 4 `[C5]` copies the value out, or zeroes `out` and returns the reason.
     ///
-    /// `out` needs no alignment. `STATUS_PENDING` passes `NT_SUCCESS`: compare with
+    /// `out` needs no alignment. `STATUS_PENDING` passes `NT_SUCCESS`, so compare the answer with
     /// `STATUS_SUCCESS`. IRQL ≤ DISPATCH_LEVEL.
     pub get_result: Option<unsafe extern "system" fn(this: *mut c_void, out: *mut T) -> NTSTATUS>,
 }
 
-/// `IAsyncOperation<T>`: one pointer, to its table.
+/// The interface `IAsyncOperation<T>`, which is one pointer to its table.
 ///
 /// The caller of a method that returns a pointer to it owns one reference.
 ///
 /// ```
 /// use ntcom::{AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS};
 ///
-/// /// Takes over what a method returned.
+/// /// Takes over the pointer that a method returned.
 /// ///
 /// /// # Safety
 /// /// `returned` is null, or an operation with a reference.
@@ -68,7 +68,7 @@ pub struct AsyncOperationRaw<T> {
     pub vtbl: *const AsyncOperationVtbl<T>,
 }
 
-// SAFETY: `repr(C)` with the table's pointer first; the IID is the contract's.
+// SAFETY: the type is `repr(C)` with the table's pointer first, and the IID is the contract's.
 unsafe impl<T> Interface for AsyncOperationRaw<T> {
     const IID: GUID = GUID::from_u128(0xe18c01f5_0ed4_455b_9038_9d691621387b);
 
@@ -80,8 +80,9 @@ unsafe impl<T> Interface for AsyncOperationRaw<T> {
 }
 
 // SAFETY: `__check` has compared the size of the object's values with `T`'s. Safe code reads a `T`
-// after `CheckedBitPattern` has accepted its bytes, and all of them are initialised: our objects
-// write so by `AsyncValueType::write_to`, and what a foreign one writes counts as that [C17].
+// after `CheckedBitPattern` has accepted its bytes. All of them are initialised, because our
+// objects write so by `AsyncValueType::write_to`, and the bytes of a foreign object count as
+// initialised [C17].
 unsafe impl<T: CheckedBitPattern> Queryable for AsyncOperationRaw<T> {}
 
 // SAFETY: the table begins with IUnknown's slots.
@@ -89,7 +90,7 @@ unsafe impl<T> Derived for AsyncOperationRaw<T> {
     type Base = IUnknownRaw;
 }
 
-// SAFETY: `repr(C)`, one pointer.
+// SAFETY: the type is `repr(C)`, with one pointer.
 unsafe impl<T> AbiType for AsyncOperationRaw<T> {}
 
 // SAFETY: every slot may be called on any processor [C13]; the value crosses by copy.
@@ -97,11 +98,11 @@ unsafe impl<T: Send + Sync> Send for AsyncOperationRaw<T> {}
 // SAFETY: every slot may be called on any processor [C13]; the value crosses by copy.
 unsafe impl<T: Send + Sync> Sync for AsyncOperationRaw<T> {}
 
-/// A completion handler `[C14]`. The operation calls it once, with its context and the terminal
-/// status.
+/// A completion handler, which the operation calls once, after it has ended `[C14]`.
 ///
-/// IRQL ≤ DISPATCH_LEVEL. A handler does not begin the next operation itself: where that has ended
-/// already, handlers would nest without bound.
+/// The operation passes the handler its context and the terminal status. IRQL ≤ DISPATCH_LEVEL. A
+/// handler does not begin the next operation itself, because handlers of operations that have ended
+/// already would nest without bound.
 ///
 /// ```
 /// use core::{ffi::c_void, sync::atomic::{AtomicI32, Ordering}};
@@ -115,17 +116,13 @@ unsafe impl<T: Send + Sync> Sync for AsyncOperationRaw<T> {}
 /// ```
 pub type CompletedHandler = unsafe extern "system" fn(context: *mut c_void, status: RawAsyncStatus);
 
-/// The slots of `IAsyncControl`. 64 bytes on 64-bit, 32 on 32-bit.
-///
-/// ```
-/// use core::mem::offset_of;
-/// assert_eq!(offset_of!(ntcom::AsyncControlVtbl, cancel), 3 * size_of::<usize>());
-/// ```
+/// The table of `IAsyncControl`, which has 64 bytes on 64-bit and 32 on 32-bit.
 #[repr(C)]
 pub struct AsyncControlVtbl {
     /// Slots 0–2.
     pub base: IUnknownVtbl,
-    /// Slot 3 `[C10]` requests cancellation; always `STATUS_SUCCESS`. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 3 `[C10]` requests cancellation, and always answers `STATUS_SUCCESS`. IRQL
+    /// ≤ DISPATCH_LEVEL.
     pub cancel: Option<unsafe extern "system" fn(this: *mut c_void) -> NTSTATUS>,
     /// Slot 4 `[C16]` writes the status with which the operation failed. IRQL ≤ DISPATCH_LEVEL.
     pub get_error: Option<unsafe extern "system" fn(this: *mut c_void, out: *mut NTSTATUS) -> NTSTATUS>,
@@ -139,15 +136,16 @@ pub struct AsyncControlVtbl {
     >,
     /// Slot 6 `[C15]` waits for the end.
     ///
-    /// `timeout` has units of 100 ns: negative is relative, positive is a moment of system time,
-    /// null is for ever. IRQL: PASSIVE_LEVEL; with a zero timeout ≤ DISPATCH_LEVEL. Not in the
-    /// operation's own body: `STATUS_POSSIBLE_DEADLOCK`.
+    /// `timeout` has units of 100 ns. A negative value counts from now on, a positive one is a
+    /// moment of system time, and null waits for ever. In the operation's own body the slot answers
+    /// `STATUS_POSSIBLE_DEADLOCK`, unless the timeout is zero. IRQL: PASSIVE_LEVEL; with a zero
+    /// timeout ≤ DISPATCH_LEVEL.
     pub wait: Option<unsafe extern "system" fn(this: *mut c_void, timeout: *const i64) -> NTSTATUS>,
     /// Slot 7 `[C16]` writes the size of the value in bytes. IRQL ≤ DISPATCH_LEVEL.
     pub get_result_size: Option<unsafe extern "system" fn(this: *mut c_void, size: *mut u32) -> NTSTATUS>,
 }
 
-/// `IAsyncControl`: one pointer, to its table. Every operation of ours has it.
+/// The interface `IAsyncControl`, which is one pointer to its table. Our operations all have it.
 ///
 /// ```
 /// # #[cfg(feature = "sim")] {
@@ -168,7 +166,7 @@ pub struct AsyncControlRaw {
     pub vtbl: *const AsyncControlVtbl,
 }
 
-// SAFETY: `repr(C)` with the table's pointer first; the IID is the contract's.
+// SAFETY: the type is `repr(C)` with the table's pointer first, and the IID is the contract's.
 unsafe impl Interface for AsyncControlRaw {
     const IID: GUID = GUID::from_u128(0xd0d7cfee_ce81_4ca0_965e_49cff7a6d598);
 }
@@ -181,7 +179,7 @@ unsafe impl Derived for AsyncControlRaw {
 // SAFETY: the IID is the contract's, for this one interface.
 unsafe impl Queryable for AsyncControlRaw {}
 
-// SAFETY: `repr(C)`, one pointer.
+// SAFETY: the type is `repr(C)`, with one pointer.
 unsafe impl AbiType for AsyncControlRaw {}
 whole! { AsyncControlRaw, @[T] AsyncOperationRaw<T> }
 

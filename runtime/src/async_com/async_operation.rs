@@ -1,6 +1,6 @@
-//! `AsyncOperation`: a client's pointer to an operation, our own or foreign.
+//! A client's pointer to an operation, our own or foreign.
 //!
-//! The client distrusts the object `[C17]`: what breaks the contract becomes
+//! The client distrusts the object `[C17]`. An answer that breaks the contract becomes
 //! `STATUS_DRIVER_INTERNAL_ERROR`.
 
 use core::{future::IntoFuture, mem::MaybeUninit, time::Duration};
@@ -20,15 +20,15 @@ use crate::{
     com::{bits::checked_value, outcome::checked, write::fits_a_stack},
 };
 
-/// A client's pointer to an operation that yields a `T`. It owns one reference.
+/// A client's pointer to an operation that yields a `T`, with one reference.
 ///
-/// This is what the spawning functions and the methods of declared interfaces return, and what
-/// [`ComRc::from_raw`] makes of a pointer. The operation may be our own or foreign: what breaks the
-/// contract is `STATUS_DRIVER_INTERNAL_ERROR` `[C17]`. Dropping the pointer does not cancel the
-/// operation `[C9]`.
+/// The spawning functions and the methods of declared interfaces return it, and [`ComRc::from_raw`]
+/// makes it of a pointer. The operation may be our own or foreign. An answer that breaks the
+/// contract is the error `STATUS_DRIVER_INTERNAL_ERROR` `[C17]`. Dropping the pointer does not
+/// cancel the operation `[C9]`.
 ///
-/// [`result`](ComRc::result), `await` and [`query`](ComRc::query) need a `T` of which the bytes can
-/// be checked: [`CheckedBitPattern`]. Numbers, `bool`, `char`, `NTSTATUS`, `GUID` and
+/// [`result`](ComRc::result), `await` and [`query`](ComRc::query) need a `T` with bytes that can be
+/// checked, a [`CheckedBitPattern`]. Numbers, `bool`, `char`, `NTSTATUS`, `GUID` and
 /// [`AsyncStatus`] are such types, and so are structs with a derive of this crate and fields of
 /// such types. Other types have [`result_trusted`](ComRc::result_trusted) and
 /// [`into_future_trusted`](ComRc::into_future_trusted). [`OperationFuture`] says how the future
@@ -57,13 +57,13 @@ pub type AsyncOperation<T> = ComRc<AsyncOperationRaw<T>>;
 impl<T> AsyncOperationRaw<T> {
     /// Calls the slot `get_status`. IRQL: ≤ DISPATCH_LEVEL.
     ///
-    /// A method of a pointer, because a `&AsyncOperationRaw` may be used for its one field only,
-    /// and the object's slots use the whole object.
+    /// It takes a pointer, because a `&AsyncOperationRaw` may be used for its one field only, and
+    /// the object's slots use the whole object.
     ///
     /// # Errors
     /// - The object's answer.
-    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract: it has no such slot, or it
-    ///   writes an unknown status, or it answers with a success code other than `STATUS_SUCCESS`.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract. It has no such slot,
+    ///   writes an unknown status, or answers with a success code other than `STATUS_SUCCESS`.
     ///
     /// # Safety
     /// `this` points to an operation, to which the caller holds a reference.
@@ -95,8 +95,8 @@ impl<T> AsyncOperationRaw<T> {
     /// # Errors
     /// - `STATUS_PENDING`: there is no value yet. [`NTSTATUS::is_success`] is true for it.
     /// - `STATUS_CANCELLED`, or the status with which the operation failed.
-    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract: it has no such slot, or it
-    ///   answers with another success code, or it writes bytes that are not a `T`.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract. It has no such slot,
+    ///   answers with another success code, or writes bytes that are not a `T`.
     ///
     /// # Safety
     /// `this` points to an operation, to which the caller holds a reference.
@@ -114,7 +114,7 @@ impl<T> AsyncOperationRaw<T> {
         }
     }
 
-    /// The answer of `get_result`, and the bytes that it wrote over zeros.
+    /// Returns the answer of `get_result`, and the bytes that it wrote over zeros.
     ///
     /// # Safety
     /// `this` points to an operation, to which the caller holds a reference.
@@ -162,7 +162,8 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
         unsafe { AsyncOperationRaw::get_result(self.as_ptr()) }
     }
 
-    /// The operation's status, as [`get_status`](Self::get_status). IRQL: ≤ DISPATCH_LEVEL.
+    /// Returns the operation's status, as [`get_status`](Self::get_status) does. IRQL:
+    /// ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
     /// As for [`AsyncOperationRaw::get_status`].
@@ -170,16 +171,16 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
         self.get_status()
     }
 
-    /// The value, if its bytes are a `T`. IRQL: ≤ DISPATCH_LEVEL.
+    /// Returns the value, if its bytes are a `T`. IRQL: ≤ DISPATCH_LEVEL.
     ///
-    /// What a foreign producer wrote counts as initialised, whatever it was made from; our own
-    /// producers write no other bytes ([`AsyncValueType`]).
+    /// The bytes of a foreign producer count as initialised, whatever it made them from. Our own
+    /// producers write only initialised bytes ([`AsyncValueType`]).
     ///
     /// # Errors
     /// - `STATUS_PENDING`: there is no value yet. [`NTSTATUS::is_success`] is true for it.
     /// - `STATUS_CANCELLED`, or the status with which the operation failed.
-    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract: its answer contradicts its
-    ///   status, say, or it writes a `bool` of 2.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract. Its answer contradicts its
+    ///   status, for example, or it writes a `bool` of 2.
     pub fn result(&self) -> Result<T, NTSTATUS>
     where
         T: CheckedBitPattern,
@@ -187,13 +188,13 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
         checked_value(&self.value()?).ok_or(BROKEN)
     }
 
-    /// The value, for all other types. IRQL: ≤ DISPATCH_LEVEL.
+    /// Returns the value of a type with bytes that cannot be checked. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
     /// As for [`result`](Self::result).
     ///
     /// # Safety
-    /// The object writes a valid `T` when it answers `STATUS_SUCCESS`: it is our own, say.
+    /// The object writes a valid `T` when it answers `STATUS_SUCCESS`, as our own objects do.
     pub unsafe fn result_trusted(&self) -> Result<T, NTSTATUS> {
         let value = self.value()?;
         // SAFETY: the caller vouches for the object, which has answered `STATUS_SUCCESS`.
@@ -213,7 +214,7 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
         }
     }
 
-    /// The operation's control interface. IRQL: ≤ DISPATCH_LEVEL.
+    /// Returns the operation's control interface. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
     /// As for [`ComRc::query`].
@@ -223,20 +224,21 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
 
     /// Requests cancellation `[C10]`. IRQL: ≤ DISPATCH_LEVEL.
     ///
-    /// The operation may complete all the same, and has ended when its status says so.
+    /// The operation may complete all the same. It has ended when its status says so.
     ///
     /// # Errors
-    /// - `STATUS_NOINTERFACE`, or another answer of the object for `IAsyncControl`: the operation
-    ///   cannot be cancelled.
-    /// - The answer of `cancel`; `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract.
+    /// - `STATUS_NOINTERFACE`, or another answer of the object to a query for `IAsyncControl`: the
+    ///   operation cannot be cancelled.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract.
+    /// - Otherwise the answer of the slot `cancel`.
     pub fn cancel(&self) -> Result<(), NTSTATUS> {
         self.control()?.cancel()
     }
 
-    /// The status with which the operation failed `[C16]`. IRQL: ≤ DISPATCH_LEVEL.
+    /// Returns the status with which the operation failed `[C16]`. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// It is `STATUS_PENDING` before the end, and `STATUS_SUCCESS` if the operation completed. The
-    /// answer is compared with the operation's status.
+    /// client compares it with the operation's status.
     ///
     /// # Errors
     /// As for [`cancel`](Self::cancel).
@@ -244,7 +246,7 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
         let control = self.control()?;
         let before = self.status()?;
         let error = control.error()?;
-        // The operation may have ended in between: then its status now is what counts.
+        // The operation may have ended in between, so its status is asked for again.
         let moved = before == AsyncStatus::Started && error != NTSTATUS::PENDING;
         let status = if moved { self.status()? } else { before };
         checked_error(status, error)
@@ -256,15 +258,15 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
     /// (29,000 years), it waits for ever.
     ///
     /// IRQL: PASSIVE_LEVEL; with a limit of zero ≤ DISPATCH_LEVEL. Never wait in the context that
-    /// the operation needs to go on: await the operation in a task.
+    /// the operation needs to go on. In a task, await the operation instead.
     ///
     /// # Errors
     /// - `STATUS_TIMEOUT`: the limit has passed. [`NTSTATUS::is_success`] is true for it.
     /// - `STATUS_NOT_SUPPORTED`: waiting is not allowed at this IRQL.
     /// - `STATUS_POSSIBLE_DEADLOCK`: the operation's own body calls this, with a limit that is not
     ///   zero, or without one.
-    /// - As for [`cancel`](Self::cancel); `STATUS_DRIVER_INTERNAL_ERROR` also if the wait succeeds
-    ///   and the operation has not ended.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the wait succeeds, and the operation has not ended.
+    /// - Otherwise as for [`cancel`](Self::cancel).
     ///
     /// ```
     /// # #[cfg(feature = "sim")] {
@@ -287,7 +289,7 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
         if self.status()?.is_terminal() { Ok(()) } else { Err(BROKEN) }
     }
 
-    /// The future of the value, for types that are not [`CheckedBitPattern`].
+    /// Returns the future of the value, for types that are not [`CheckedBitPattern`].
     ///
     /// # Safety
     /// As for [`result_trusted`](Self::result_trusted).

@@ -21,9 +21,9 @@ use crate::ComRc;
 
 /// The interval at which an operation without a completion handler is polled.
 const PERIOD: Duration = Duration::from_millis(10);
-/// The shortest interval: a timer fires at a clock tick.
+/// The shortest interval, because a timer fires at a clock tick.
 const SHORTEST: Duration = Duration::from_millis(1);
-/// The longest interval: the clock cannot show every longer one.
+/// The longest interval, because the clock cannot show every longer one.
 const LONGEST: Duration = Duration::from_hours(24);
 
 /// How the future learns of the operation's end.
@@ -33,38 +33,42 @@ enum Way {
     Unknown,
     /// The operation calls our handler.
     Told,
-    /// The operation takes no handler of ours: the timer polls it.
+    /// The operation does not take our handler, so the timer polls it.
     Looked,
 }
 
 pin_project! {
     /// The future of an [`AsyncOperation`](super::AsyncOperation).
     ///
-    /// It ends with an `R`: the value, or the interface that the operation yields, with a
+    /// It ends with an `R`, which is the value, or the interface that the operation yields, with a
     /// reference.
     ///
     /// The first poll of an operation that has not ended sets its completion handler `[C14]`. When
-    /// the operation calls the handler, the future wakes the waker of its last poll. An operation
-    /// without `IAsyncControl`, or with another client's handler, is polled by a timer instead
-    /// ([`poll_interval`](Self::poll_interval)). So is one of which an earlier future was awaited
-    /// and dropped, because its handler cannot be withdrawn.
+    /// the operation calls the handler, the future wakes the waker of its last poll. Three kinds of
+    /// operations are polled by a timer instead ([`poll_interval`](Self::poll_interval)). They are
+    /// operations without `IAsyncControl`, those with another client's handler, and those that an
+    /// earlier future awaited before it was dropped, because its handler cannot be withdrawn.
     ///
     /// The future ends as soon as the operation has, and allocates nothing but the timer. Dropping
     /// it does not cancel the operation, unless [`cancel_on_drop`](Self::cancel_on_drop) says so. A
     /// handler that is called after the future is gone, or twice, or after it was refused, does
-    /// nothing. The handler's function is in this image, which must stay loaded until it has
-    /// returned `[C14]`: a driver's Unload waits for outstanding calls as it does for tasks and
-    /// timers, by `TaskTracker::drain` of the crate `ntcom-exec`.
+    /// nothing.
+    ///
+    /// The handler's function is in this image, which must stay loaded until it has returned
+    /// `[C14]`. A driver's Unload waits for outstanding calls as it does for tasks and timers, by
+    /// `TaskTracker::drain` of the crate `ntcom-exec`.
     ///
     /// IRQL of polls and drop: ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
-    /// Of the future:
+    /// The future returns:
     /// - `STATUS_CANCELLED`, or the status with which the operation failed.
     /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract `[C17]`.
-    /// - The error of [`sleep`](https://docs.rs/ntcom-exec), where the timer cannot be set;
-    ///   `STATUS_DELETE_PENDING` on a tracker that is closed and has no unfinished task;
-    ///   `STATUS_NOT_SUPPORTED` without a kernel. The operation has not ended then.
+    /// - `STATUS_DELETE_PENDING`: the tracker has been closed and has no unfinished task. The
+    ///   operation has not ended then.
+    /// - `STATUS_NOT_SUPPORTED`: the build has no kernel. The operation has not ended then.
+    /// - The error of [`sleep`](https://docs.rs/ntcom-exec): the timer cannot be set. The operation
+    ///   has not ended then.
     ///
     /// ```
     /// # #[cfg(feature = "sim")] {
@@ -137,8 +141,8 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
 
     /// Sets the interval at which the timer polls an operation that does not call a handler.
     ///
-    /// Without this it is 10 ms. It is at least a millisecond, and a clock tick, and at most 24
-    /// hours.
+    /// The default is 10 ms. An interval is at least a millisecond, and a clock tick, and at most
+    /// 24 hours.
     pub fn poll_interval(mut self, period: Duration) -> Self {
         self.period = period.clamp(SHORTEST, LONGEST);
         self
@@ -146,8 +150,8 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
 
     /// Polls the operation by the timer in any case.
     ///
-    /// Then the future also ends where the provider forgets a handler that it has accepted. That
-    /// costs a timer.
+    /// Then the future also ends if the provider forgets a handler that it has accepted. That costs
+    /// a timer.
     pub const fn with_polling(mut self) -> Self {
         self.polls = true;
         self
@@ -171,7 +175,7 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
         refused
     }
 
-    /// Waits for a reason to ask the operation again. `true`: its handler was called.
+    /// Waits for a reason to ask the operation again. Returns true if the handler was called.
     fn poll_way(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<bool, NTSTATUS>> {
         if self.way == Way::Unknown {
             let way = self.as_mut().ask()?;
@@ -237,11 +241,12 @@ impl<T: AsyncValueType, R> core::fmt::Debug for OperationFuture<T, R> {
     }
 }
 
-/// The completion handler. Its context is a ticket of one future: any caller may use it at any
-/// time.
+/// The completion handler, with the ticket of one future as its context.
+///
+/// Any caller may call it at any time.
 unsafe extern "system" fn handler(ticket: *mut c_void, _status: RawAsyncStatus) {
-    // The status that the caller passes does not count: the future asks the operation. The waker
-    // may be foreign code, which must not unwind into the caller [C12].
+    // The status that the caller passes does not count, because the future asks the operation. The
+    // waker may be foreign code, which must not unwind into the caller [C12].
     no_unwind(|| complete_callback(ticket));
 }
 

@@ -1,4 +1,4 @@
-//! The client of `IAsyncControl`: every answer of the object is checked `[C17]`.
+//! The client of `IAsyncControl`, which checks every answer of the object `[C17]`.
 
 use core::{ffi::c_void, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{ComRc, com::outcome::checked};
 /// The error where the provider breaks the contract.
 pub(super) const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
 
-/// The error that `get_error` wrote, if it fits the operation's status `[C16]`.
+/// Returns the error that `get_error` wrote, if it fits the operation's status `[C16]`.
 pub(super) const fn checked_error(status: AsyncStatus, error: NTSTATUS) -> Result<NTSTATUS, NTSTATUS> {
     match (status, error) {
         (AsyncStatus::Started, NTSTATUS::PENDING) | (AsyncStatus::Completed, NTSTATUS::SUCCESS) => Ok(error),
@@ -22,8 +22,8 @@ pub(super) const fn checked_error(status: AsyncStatus, error: NTSTATUS) -> Resul
     }
 }
 
-/// A time from now on as the kernel takes it: negative, in units of 100 ns, rounded up. None: the
-/// kernel cannot show it.
+/// Converts a time from now on to the kernel's form, a negative number of units of 100 ns, rounded
+/// up. Returns `None` if the kernel cannot show it.
 fn from_now(limit: Duration) -> Option<i64> {
     let units = limit.as_nanos().div_ceil(100);
     i64::try_from(units).ok().map(i64::wrapping_neg)
@@ -37,27 +37,28 @@ impl ComRc<AsyncControlRaw> {
         unsafe { table.as_ref() }
     }
 
-    /// Requests cancellation `[C10]`.
+    /// Requests cancellation `[C10]`. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
-    /// The object's answer; `STATUS_DRIVER_INTERNAL_ERROR`: it breaks the contract.
+    /// `STATUS_DRIVER_INTERNAL_ERROR` if the object breaks the contract; otherwise the object's
+    /// answer.
     pub fn cancel(&self) -> Result<(), NTSTATUS> {
         let cancel = self.table().and_then(|table| table.cancel).ok_or(BROKEN)?;
         // SAFETY: the pointer's reference keeps the object alive.
         checked(unsafe { cancel(self.this()) })
     }
 
-    /// The status with which the operation failed `[C16]`.
+    /// Returns the status with which the operation failed `[C16]`. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// It is `STATUS_PENDING` before the end, and `STATUS_SUCCESS` if the operation completed. This
-    /// interface has no status to compare it with: `error` of
-    /// [`AsyncOperation`](super::AsyncOperation) does that.
+    /// interface has no status to compare it with. `error` of
+    /// [`AsyncOperation`](super::AsyncOperation) compares the two.
     ///
     /// # Errors
-    /// As for [`cancel`](Self::cancel); another success code than these two breaks the contract.
+    /// As for [`cancel`](Self::cancel). A success code other than these two breaks the contract.
     pub fn error(&self) -> Result<NTSTATUS, NTSTATUS> {
         let get_error = self.table().and_then(|table| table.get_error).ok_or(BROKEN)?;
-        // A status that no provider answers: it stays if the provider writes nothing.
+        // No provider answers this status, and it stays if the provider writes nothing.
         let mut error = NTSTATUS::TIMEOUT;
         // SAFETY: the pointer's reference keeps the object alive; `out` is writable.
         checked(unsafe { get_error(self.this(), &raw mut error) })?;
@@ -68,7 +69,7 @@ impl ComRc<AsyncControlRaw> {
         }
     }
 
-    /// The size of the value in bytes `[C16]`.
+    /// Returns the size of the value in bytes `[C16]`. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
     /// As for [`cancel`](Self::cancel).
@@ -93,7 +94,7 @@ impl ComRc<AsyncControlRaw> {
     /// - `STATUS_NOT_SUPPORTED`: waiting is not allowed at this IRQL.
     /// - `STATUS_POSSIBLE_DEADLOCK`: the operation's own body calls this, with a limit that is not
     ///   zero, or without one.
-    /// - As for [`cancel`](Self::cancel).
+    /// - Otherwise as for [`cancel`](Self::cancel).
     pub fn wait(&self, limit: Option<Duration>) -> Result<(), NTSTATUS> {
         let wait = self.table().and_then(|table| table.wait).ok_or(BROKEN)?;
         let timeout = limit.and_then(from_now);
@@ -108,14 +109,14 @@ impl ComRc<AsyncControlRaw> {
     /// Sets the handler that the operation calls with `context` when it has ended `[C14]`.
     ///
     /// If the operation has ended already, it calls the handler at once. A handler cannot be
-    /// withdrawn.
+    /// withdrawn. IRQL: ≤ DISPATCH_LEVEL.
     ///
-    /// A handler that begins the next operation and sets its handler nests where that has ended
-    /// already. Begin operations in a row from a loop that the handler gives a turn, as
-    /// `docs/c-clients.md` shows, or await them.
+    /// Handlers nest if a handler begins the next operation and sets its handler, and that
+    /// operation has ended already. Begin operations in a row from a loop, and let the handler give
+    /// the loop a turn (`docs/c-clients.md`), or await the operations.
     ///
     /// # Errors
-    /// `STATUS_INVALID_DEVICE_STATE`: there is a handler already. Else as for
+    /// `STATUS_INVALID_DEVICE_STATE` if there is a handler already; otherwise as for
     /// [`cancel`](Self::cancel).
     ///
     /// # Safety

@@ -1,11 +1,11 @@
-//! Async methods of declared interfaces: a slot's `this` and a recipe become an operation.
+//! Async methods of declared interfaces, which make an operation of a slot's `this` and a recipe.
 //!
 //! # Why one pointer type for all objects
 //!
-//! The body in the block is the method's body and a counted pointer to its object, dropped in this
-//! order `[C19]`. The pointer counts as a client's pointer does, and so counts the aggregate where
-//! the object is a part of one. The object's block says which. A type for each case would cost a
-//! copy of every body's code.
+//! The block's body consists of the method's body and a counted pointer to its object, which are
+//! dropped in this order `[C19]`. The pointer counts as a client's pointer does. So it counts the
+//! aggregate if the object is a part of one, as the object's block records. A pointer type for each
+//! case would cost a copy of every body's code.
 
 use core::{
     any::TypeId,
@@ -32,10 +32,10 @@ use crate::{
 };
 
 #[doc(hidden)]
-/// The object of which a method is called, without its type.
+/// An object with a method that is being called, without its type.
 #[derive(Clone, Copy)]
 pub struct Object<'a> {
-    /// Its core.
+    /// The object's core.
     core: NonNull<c_void>,
     type_id: TypeId,
     /// The caller's reference.
@@ -43,7 +43,7 @@ pub struct Object<'a> {
 }
 
 impl Object<'_> {
-    /// A new reference to the object, if it has this type.
+    /// Returns a new reference to the object, if it has this type.
     pub(super) fn downcast<T: Send + Sync + 'static>(self) -> Option<This<T>> {
         if self.type_id != TypeId::of::<T>() {
             return None;
@@ -85,10 +85,10 @@ impl<B: TaskBody, T: Send + Sync + 'static> TaskBody for Guarded<B, T> {
 /// A body made of a future `F`.
 ///
 /// # Safety
-/// It is transparent over `F`: a place for one is a place for the other.
+/// It is transparent over `F`, so that a place for one is a place for the other.
 pub unsafe trait Wraps<F>: TaskBody<Value: AsyncValueType> {}
 
-// SAFETY: transparent over `F`, by its declaration.
+// SAFETY: the type is declared transparent over `F`.
 unsafe impl<F> Wraps<F> for Infallible<F>
 where
     F: Future + Send + 'static,
@@ -96,7 +96,7 @@ where
 {
 }
 
-// SAFETY: transparent over `F`, by its declaration.
+// SAFETY: the type is declared transparent over `F`.
 unsafe impl<T: AsyncValueType, F> Wraps<F> for Fallible<F> where
     F: Future<Output = Result<T, NTSTATUS>> + Send + 'static
 {
@@ -180,7 +180,7 @@ where
     unsafe { OperationTask::<Guarded<B, T>, A, _>::spawn_raw(placement, allocator, init) }
 }
 
-/// The place of the field at this offset.
+/// Returns the place of the field at this offset.
 fn field<S, F>(place: NonNull<S>, offset: usize) -> NonNull<F> {
     // SAFETY: the callers pass the offset of a field of `S`.
     unsafe { place.byte_add(offset) }.cast()

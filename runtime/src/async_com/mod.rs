@@ -1,14 +1,15 @@
-//! Async COM: operations, their control, how to make them and how to use them.
+//! Async COM, with operations and their control, for the code that makes them and the code that
+//! uses them.
 //!
-//! | file | what it holds | rules |
+//! | file | content | rules |
 //! |---|---|---|
 //! | `abi` | vtables, interface pointers, IIDs | the contract's layout table |
 //! | `status` | the status of an operation | C6, C17 |
-//! | `operation` | our operation: one block, two interfaces | C1–C9, C13 |
+//! | `operation` | our operation, one block with two interfaces | C1–C9, C13 |
 //! | `control` | `IAsyncControl` of our operation | C10, C14–C16 |
 //! | `immortal` | the operation for a spawn without memory | C11 |
 //! | `spawn`, `placed` | spawning operations, and their executor | C11, C21 |
-//! | `recipe`, `method` | async methods of declared interfaces: their recipes, and the operations made of them | C11, C19, C20 |
+//! | `recipe`, `method` | the recipes of async methods, and the operations that are made of them | C11, C19, C20 |
 //! | `owned` | operations that yield an interface | C5 |
 //! | `async_operation` | the client's pointer to an operation | C17 |
 //! | `client` | the client's pointer to an operation's control | C17 |

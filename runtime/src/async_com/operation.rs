@@ -1,6 +1,6 @@
-//! Our operation: one block with two interfaces.
+//! Our operation, which is one block with two interfaces.
 //!
-//! The slots are thin: they check pointers and call the safe methods of [`Operation`], which is a
+//! The slots are thin. They check pointers and call the safe methods of [`Operation`], which is a
 //! client's view of the task behind `this`.
 
 use core::{ffi::c_void, future::Future, marker::PhantomData, mem::offset_of, ptr::NonNull};
@@ -23,7 +23,7 @@ use crate::com::{
     write::fits_a_stack,
 };
 
-/// The head of every operation's block: its interfaces.
+/// The head of every operation's block, which holds its interfaces.
 #[repr(C)]
 pub(super) struct Head<T> {
     pub(super) operation: AsyncOperationRaw<T>,
@@ -39,16 +39,7 @@ type Block<B, A, X> = Task<Head<<B as TaskBody>::Value>, B, A, X>;
 ///
 /// The block holds the interfaces, the state, the executor's storage and the body; the value takes
 /// the body's place. Clients have interface pointers to it, so this type only names the
-/// instantiation: [`SpawnOperation`](super::SpawnOperation) and the spawning functions make it.
-///
-/// ```
-/// use core::future::Ready;
-/// use ntcom::{AsyncOperationTask, GlobalAllocator};
-///
-/// /// The operation of `spawn_async_operation(core::future::ready(5_u8))`.
-/// type Ended = AsyncOperationTask<u8, Ready<u8>, GlobalAllocator>;
-/// # let _ = size_of::<Ended>();
-/// ```
+/// instantiation. [`SpawnOperation`](super::SpawnOperation) and the spawning functions make it.
 pub struct AsyncOperationTask<T, F, A = GlobalAllocator>(PhantomData<(T, F, A)>);
 
 impl<T, F, A> AsyncOperationTask<T, F, A>
@@ -57,7 +48,7 @@ where
     F: Future<Output = T> + Send + 'static,
     A: Allocator + Send + 'static,
 {
-    /// An operation that failed before it began. IRQL: ≤ DISPATCH_LEVEL.
+    /// Makes an operation that failed before it began. IRQL: ≤ DISPATCH_LEVEL.
     pub(super) fn failed_raw(allocator: A, status: NTSTATUS) -> *mut AsyncOperationRaw<T> {
         OperationTask::<Infallible<F>, A, <OnDpcs as Placed>::Executor>::failed_raw(allocator, status)
     }
@@ -88,10 +79,10 @@ where
         control: AsyncControlRaw { vtbl: Self::CONTROL },
     };
 
-    /// Spawns an operation with one reference, which is the caller's. Never null.
+    /// Spawns an operation with one reference, which is the caller's. The pointer is never null.
     ///
     /// # Safety
-    /// Where `init` returns Ok it has written a `B` to the place that it was given.
+    /// If `init` returns Ok, it has written a `B` to the place that it was given.
     pub(super) unsafe fn spawn_raw(
         placement: impl Placed<Executor = X>,
         allocator: A,
@@ -101,14 +92,14 @@ where
             Ok(executor) => executor,
             Err(refused) => return Self::failed_raw(allocator, refused),
         };
-        // SAFETY: `init` writes a `B` where it returns Ok, as the caller promises.
+        // SAFETY: `init` writes a `B` before it returns Ok, as the caller promises.
         unsafe { Self::spawn(executor, allocator, 1, init) }.map_or_else(immortal::raw, |(raw, _)| raw)
     }
 
-    /// Spawns an operation as [`spawn_raw`](Self::spawn_raw), with a handle that cancels it.
+    /// Spawns an operation as [`spawn_raw`](Self::spawn_raw) does, with a handle that cancels it.
     ///
     /// # Safety
-    /// Where `init` returns Ok it has written a `B` to the place that it was given.
+    /// If `init` returns Ok, it has written a `B` to the place that it was given.
     pub(super) unsafe fn spawn_raw_cancellable(
         placement: impl Placed<Executor = X>,
         allocator: A,
@@ -118,7 +109,7 @@ where
             Ok(executor) => executor,
             Err(refused) => return (Self::failed_raw(allocator, refused), CancelHandle::inert()),
         };
-        // SAFETY: `init` writes a `B` where it returns Ok, as the caller promises.
+        // SAFETY: `init` writes a `B` before it returns Ok, as the caller promises.
         match unsafe { Self::spawn(executor, allocator, 2, init) } {
             // SAFETY: the second of the two references that were asked for.
             Some((raw, task)) => (raw, unsafe { CancelHandle::from_reference(task) }),
@@ -131,17 +122,18 @@ where
             .map_or_else(|_| immortal::raw(), |block| block.as_ptr().cast())
     }
 
-    /// Spawns an operation with this many references. None: there is no memory for the block.
+    /// Spawns an operation with this many references. Returns `None` if there is no memory for the
+    /// block.
     ///
     /// # Safety
-    /// Where `init` returns Ok it has written a `B` to the place that it was given.
+    /// If `init` returns Ok, it has written a `B` to the place that it was given.
     unsafe fn spawn(
         executor: X,
         allocator: A,
         references: u32,
         init: impl FnOnce(*mut B) -> Result<(), NTSTATUS>,
     ) -> Option<(*mut AsyncOperationRaw<B::Value>, TaskPtr)> {
-        // SAFETY: `init` writes a `B` where it returns Ok, as the caller promises.
+        // SAFETY: `init` writes a `B` before it returns Ok, as the caller promises.
         let spawned =
             unsafe { Block::<B, A, X>::spawn_on(executor, Self::HEAD, allocator, references, init) }.ok()?;
         // SAFETY: the references that were asked for keep the block.
@@ -149,7 +141,7 @@ where
         Some((spawned.block.as_ptr().cast(), task))
     }
 
-    /// The operation behind a client's pointer.
+    /// Returns the operation behind a client's pointer.
     ///
     /// # Safety
     /// `this` is the first interface of an operation of this type, and the caller holds a reference
@@ -181,8 +173,8 @@ where
         let operation = unsafe { Self::from_this(this) };
         let status = operation.outcome();
         if status == NTSTATUS::SUCCESS {
-            // SAFETY: the block of `this`, of which Completed has been seen; `out` is not null, and
-            // a client's is writable.
+            // SAFETY: this is the block of `this`, and Completed has been seen. `out` is not null,
+            // and a client's is writable.
             unsafe { Self::hand_out(operation.block.cast(), out.cast()) };
         } else {
             // SAFETY: not null; a client's `out` is writable, and needs no alignment.
@@ -191,8 +183,8 @@ where
         status
     }
 
-    /// Writes the value out of the block: every byte, since padding that was copied would be what
-    /// the stacks held before that the value has passed over [C5].
+    /// Writes every byte of the value out of the block. A copy of its padding would show the client
+    /// the earlier contents of the stacks that the value has passed over `[C5]`.
     ///
     /// # Safety
     /// The caller has a reference and has seen Completed; `out` is writable for a value.
@@ -215,9 +207,9 @@ where
     }
 }
 
-/// An operation, as the slots see it that do not depend on the value's type.
+/// An operation, for the slots that do not depend on the value's type.
 pub(super) trait Object {
-    /// The operation behind a client's pointer.
+    /// Returns the operation behind a client's pointer.
     ///
     /// # Safety
     /// `this` is the first interface of an operation of this type, and the caller holds a reference
@@ -248,7 +240,7 @@ pub(super) struct Operation<'a> {
     /// The block, which is the first interface.
     block: NonNull<c_void>,
     task: TaskPtr,
-    /// Stands for the client's reference.
+    /// The client's reference.
     _borrow: PhantomData<&'a ()>,
 }
 
@@ -258,7 +250,8 @@ impl Operation<'_> {
         unsafe { self.task.status() }
     }
 
-    /// The answer of `get_result`: `STATUS_PENDING`, `STATUS_SUCCESS`, or the stored status.
+    /// Returns the answer of `get_result`, which is `STATUS_PENDING`, `STATUS_SUCCESS`, or the
+    /// stored status.
     pub(super) fn outcome(self) -> NTSTATUS {
         match self.status() {
             Status::Started => NTSTATUS::PENDING,
@@ -277,7 +270,7 @@ impl Operation<'_> {
         self.task
     }
 
-    /// The interface with this IID, AddRef'd.
+    /// Returns the interface with this IID, AddRef'd.
     fn query(self, iid: GUID) -> Option<*mut c_void> {
         let offset = interface_offset(iid)?;
         self.add_ref();
@@ -291,7 +284,7 @@ impl Operation<'_> {
     }
 }
 
-/// The offset of an interface in the block. IUnknown is always the first interface `[C2]`.
+/// Returns the offset of an interface in the block. IUnknown is always the first interface `[C2]`.
 pub(super) fn interface_offset(iid: GUID) -> Option<usize> {
     match iid {
         IUnknownRaw::IID | <AsyncOperationRaw<()>>::IID => Some(0),
@@ -300,7 +293,7 @@ pub(super) fn interface_offset(iid: GUID) -> Option<usize> {
     }
 }
 
-/// The first three slots, for the interface at this offset of the block.
+/// Returns the first three slots of the interface at this offset of the block.
 pub(super) const fn unknown_slots<O: Object, const OFFSET: usize>() -> IUnknownVtbl {
     IUnknownVtbl {
         QueryInterface: Some(query_interface::<O, OFFSET>),
@@ -309,7 +302,7 @@ pub(super) const fn unknown_slots<O: Object, const OFFSET: usize>() -> IUnknownV
     }
 }
 
-/// The operation of which `this` is the interface at this offset.
+/// Returns the operation with the interface `this` at this offset.
 ///
 /// # Safety
 /// `this` is that interface of an operation `O`, and the caller holds a reference while it uses the

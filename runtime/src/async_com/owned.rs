@@ -1,5 +1,5 @@
-//! Operations that yield an interface: the operation owns a reference, and hands out one more each
-//! time.
+//! Operations that yield an interface. Such an operation owns a reference, and hands out one more
+//! at each call of `get_result`.
 
 use core::{
     future::{Future, IntoFuture},
@@ -15,25 +15,17 @@ use crate::{
     com::{value::values, write::whole},
 };
 
-/// The value of an operation that yields an interface, as it crosses: a pointer, `I *`.
+/// The value of an operation that yields an interface, as it crosses, a pointer `I *`.
 ///
 /// Each call of `get_result` hands the pointer out with a reference, which is the client's. The
 /// last reference to the operation (a client's, a handle's or a waker's) releases the operation's
-/// own reference with its block, at ≤ DISPATCH_LEVEL. In Rust: [`ComRc::interface`].
-///
-/// ```
-/// use ntcom::{AsyncOperationRaw, ComRc, IUnknownRaw, InterfacePtr, NTSTATUS};
-///
-/// fn opened(operation: &ComRc<AsyncOperationRaw<InterfacePtr<IUnknownRaw>>>) -> Result<ComRc<IUnknownRaw>, NTSTATUS> {
-///     operation.interface()
-/// }
-/// ```
+/// own reference with its block, at ≤ DISPATCH_LEVEL. A client in Rust calls [`ComRc::interface`].
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct InterfacePtr<I>(*mut I);
 
 impl<I> InterfacePtr<I> {
-    /// The pointer, which may be null.
+    /// Returns the pointer, which may be null.
     #[must_use]
     pub const fn as_ptr(self) -> *mut I {
         self.0
@@ -48,28 +40,29 @@ impl<I> Clone for InterfacePtr<I> {
 
 impl<I> Copy for InterfacePtr<I> {}
 
-// SAFETY: the interface may be used on any processor, by the bounds.
+// SAFETY: the bounds say that the interface may be used on any processor.
 unsafe impl<I: Send + Sync> Send for InterfacePtr<I> {}
-// SAFETY: the interface may be used on any processor, by the bounds.
+// SAFETY: the bounds say that the interface may be used on any processor.
 unsafe impl<I: Send + Sync> Sync for InterfacePtr<I> {}
 
 whole! { @[I] InterfacePtr<I> }
 values! { @[I: Send + Sync + 'static] InterfacePtr<I> }
 
 #[doc(hidden)]
-/// The body of a future that ends with an interface. Transparent over it.
+/// The body of a future that ends with an interface. It is transparent over the future.
 #[repr(transparent)]
 pub struct Owned<F>(F);
 
 #[doc(hidden)]
-/// The body of a future that ends with an interface, or with an error. Transparent over it.
+/// The body of a future that ends with an interface, or with an error. It is transparent over the
+/// future.
 #[repr(transparent)]
 pub struct FallibleOwned<F>(F);
 
-/// The place for a future in the place for its body.
+/// Returns the place for a future in the place for its body.
 ///
 /// # Safety
-/// `field` gives the only field.
+/// `field` returns the only field.
 unsafe fn project<B, F>(body: Pin<&mut B>, field: impl FnOnce(&mut B) -> &mut F) -> Pin<&mut F> {
     // SAFETY: the future is pinned with the whole, and never moved out of it.
     unsafe { body.map_unchecked_mut(field) }
@@ -121,7 +114,7 @@ where
     }
 }
 
-/// The operation's own reference, which it holds as long as the value is in its block.
+/// Returns the operation's own reference, which it holds as long as the value is in its block.
 fn own<I: Interface>(value: InterfacePtr<I>) -> Option<ComRc<I>> {
     // SAFETY: `poll_body` made the pointer by `into_raw`, with a reference; the callers keep that
     // reference, or give it up for good.
@@ -138,7 +131,7 @@ fn discard<I: Interface>(value: InterfacePtr<I>) {
     drop(own(value));
 }
 
-// SAFETY: transparent over `F`, by its declaration.
+// SAFETY: the type is declared transparent over `F`.
 unsafe impl<I, F> Wraps<F> for Owned<F>
 where
     I: Interface + Send + Sync + 'static,
@@ -146,7 +139,7 @@ where
 {
 }
 
-// SAFETY: transparent over `F`, by its declaration.
+// SAFETY: the type is declared transparent over `F`.
 unsafe impl<I, F> Wraps<F> for FallibleOwned<F>
 where
     I: Interface + Send + Sync + 'static,
@@ -155,7 +148,8 @@ where
 }
 
 impl<I: Interface> ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
-    /// The interface that the operation has yielded, with a new reference. IRQL: ≤ DISPATCH_LEVEL.
+    /// Returns the interface that the operation has yielded, with a new reference. IRQL:
+    /// ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
     /// - `STATUS_PENDING`: there is no interface yet. [`NTSTATUS::is_success`] is true for it.

@@ -1,15 +1,15 @@
-//! The executor of an operation: its placement's, or one that refuses it in a build without a
-//! kernel `[C21]`.
+//! The executor of an operation, which its placement names. In a build without a kernel it is one
+//! that refuses every operation `[C21]`.
 
 use ntcom_exec::{NTSTATUS, Placement, Port};
 
-/// A placement, in this build.
+/// A placement, with its executor in this build.
 pub(super) trait Placed: Placement {
     /// The executor's part of the operation's block.
     type Executor: Port;
 
     /// # Errors
-    /// The placement's.
+    /// The reason why the placement is invalid.
     fn executor(self) -> Result<Self::Executor, NTSTATUS>;
 }
 

@@ -1,5 +1,5 @@
-//! Recipes: an implementation of an async method returns an initialiser for the body, and an
-//! allocator for its block.
+//! Recipes, which implementations of async methods return. A recipe is an initialiser for the body,
+//! and an allocator for its block.
 //!
 //! # Why a recipe
 //!
@@ -37,22 +37,22 @@ use crate::{Init, This, alloc::InitWith};
     note = "write `InitBox::new(allocator, pin_init!(future))`"
 )]
 pub trait InitBoxTrait<F, A: Allocator, E>: Sized {
-    /// The initialiser.
+    /// The type of the initialiser.
     type Init: Init<F, E>;
 
-    /// Takes the recipe apart: the allocator and the initialiser.
+    /// Takes the recipe apart, into the allocator and the initialiser.
     fn into_parts(self) -> (A, Self::Init);
 
-    /// The operation's placement: on DPCs, unless the recipe says otherwise ([`InitBox::on`]).
+    /// Returns the operation's placement, which is on DPCs unless the recipe says otherwise
+    /// ([`InitBox::on`]).
     fn placement(&self) -> impl Placement + use<Self, F, A, E> {
         OnDpcs
     }
 }
 
-/// A recipe for a body without a name, which implementations of `#[opaque] async fn` methods
-/// return.
+/// A recipe for a body without a name, such as the future of an `async` block.
 ///
-/// The future of an `async` block, say, has no name. `T` is its output.
+/// Implementations of `#[opaque] async fn` methods return it. `T` is the output of the body.
 ///
 /// ```
 /// use ntcom::{AsyncBody, GlobalAllocator, InitBox, NTSTATUS, pin_init};
@@ -67,16 +67,17 @@ pub trait InitBoxTrait<F, A: Allocator, E>: Sized {
     note = "write `InitBox::new(allocator, pin_init!(async move {{ … }}))`; the body must be `Send` and `'static`"
 )]
 pub trait AsyncBody<T, A: Allocator, E>: Sized {
-    /// The body.
+    /// The type of the body.
     type Body: Future<Output = T> + Send + 'static;
-    /// The initialiser.
+    /// The type of the initialiser.
     type Init: Init<Self::Body, E>;
 
-    /// Takes the recipe apart for a method of this object: the allocator and the initialiser.
+    /// Takes the recipe apart for a method of this object, into the allocator and the initialiser.
     #[doc(hidden)]
     fn into_parts_for(self, object: Object<'_>) -> (A, Self::Init);
 
-    /// The operation's placement: on DPCs, unless the recipe says otherwise ([`InitBox::on`]).
+    /// Returns the operation's placement, which is on DPCs unless the recipe says otherwise
+    /// ([`InitBox::on`]).
     fn placement(&self) -> impl Placement + use<Self, T, A, E> {
         OnDpcs
     }
@@ -84,17 +85,8 @@ pub trait AsyncBody<T, A: Allocator, E>: Sized {
 
 /// The recipe for the body of an operation.
 ///
-/// It holds an allocator and an initialiser, and allocates nothing: the body is built in the
-/// operation's block, the one allocation.
-///
-/// ```
-/// use ntcom::{GlobalAllocator, InitBox, pin_init};
-/// let recipe = InitBox::<core::future::Ready<u8>, _, ntcom::NTSTATUS, _>::new(
-///     GlobalAllocator,
-///     pin_init!(core::future::ready(1)),
-/// );
-/// # drop(recipe);
-/// ```
+/// It holds an allocator and an initialiser, and allocates nothing. The slot builds the body in the
+/// operation's block, which is the only allocation.
 pub struct InitBox<F, A, E, I, L = OnDpcs> {
     allocator: A,
     init: I,
@@ -103,7 +95,7 @@ pub struct InitBox<F, A, E, I, L = OnDpcs> {
 }
 
 impl<F, A: Allocator, E, I: Init<F, E>> InitBox<F, A, E, I> {
-    /// A recipe for a body that `init` builds in a block from `allocator`.
+    /// Makes a recipe for a body that `init` builds in a block from `allocator`.
     pub fn new(allocator: A, init: I) -> Self {
         Self { allocator, init, placement: OnDpcs, _body: PhantomData }
     }
@@ -114,12 +106,13 @@ where
     O: Send + Sync + 'static,
     G: FnOnce(This<O>) -> F,
 {
-    /// A recipe for a body that uses its own object: `make` receives a counted pointer to it.
+    /// Makes a recipe for a body that uses its own object, to which `make` receives a counted
+    /// pointer.
     ///
     /// The pointer is one more reference than the one that the operation itself holds while the
     /// body lives. In a part of an aggregate both are the aggregate's, so the body may use the
-    /// outer object, too. `O` is the type that implements the method, `Self`; for another type the
-    /// operation ends in state Error with `STATUS_DRIVER_INTERNAL_ERROR`.
+    /// outer object, too. `O` must be the type that implements the method, `Self`. For another type
+    /// the operation ends in state Error with `STATUS_DRIVER_INTERNAL_ERROR`.
     ///
     /// ```
     /// use core::sync::atomic::{AtomicU32, Ordering};
@@ -169,9 +162,9 @@ where
 impl<F, A, E, I, L> InitBox<F, A, E, I, L> {
     /// Sets where the operation runs.
     ///
-    /// `DpcOptions` has an importance, a processor and a budget; `OnWorkItems` is PASSIVE_LEVEL;
-    /// `Migrating` is for bodies that go to PASSIVE_LEVEL for a while. The status with which a
-    /// placement refuses is the operation's.
+    /// `DpcOptions` has an importance, a processor and a budget. `OnWorkItems` is PASSIVE_LEVEL.
+    /// `Migrating` is for bodies that go to PASSIVE_LEVEL for a while. If the placement refuses the
+    /// operation, its status is the operation's.
     ///
     /// ```
     /// use ntcom::{AsyncBody, GlobalAllocator, InitBox, NTSTATUS, pin_init};
@@ -205,7 +198,7 @@ pub struct MadeWithThis<O, G> {
 // SAFETY: `init` writes the body before it returns Ok.
 unsafe impl<O, F, G: FnOnce(This<O>) -> F> Init<F, NTSTATUS> for MadeWithThis<O, G> {
     unsafe fn init(self, place: core::ptr::NonNull<F>) -> Result<(), NTSTATUS> {
-        // None: the recipe names another type than that of its object.
+        // The recipe may name another type than that of its object.
         let this = self.this.ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR)?;
         // SAFETY: the caller's place has room for the body.
         unsafe { place.write((self.make)(this)) };

@@ -1,9 +1,11 @@
-//! Spawning operations. Spawning always returns an operation: a failure is the operation's `[C11]`.
+//! Spawning operations. Every spawn returns an operation, and a failure is the operation's status
+//! `[C11]`.
 //!
 //! Every function here may be called at ≤ DISPATCH_LEVEL. Unless the operation is placed elsewhere,
-//! the executor polls and drops the body at DISPATCH_LEVEL, in a DPC, and the body must touch no
-//! pageable memory; below DISPATCH_LEVEL its first poll is over before the spawn returns. A body
-//! that cannot be started is dropped before the spawn returns, at the caller's IRQL.
+//! the executor polls and drops the body at DISPATCH_LEVEL, in a DPC. So the body must touch no
+//! pageable memory. Below DISPATCH_LEVEL its first poll is over before the spawn returns, unless
+//! the processor is to leave its DPCs. A body that cannot be started is dropped before the spawn
+//! returns, at the caller's IRQL.
 
 use core::{
     future::{Future, Pending},
@@ -20,13 +22,13 @@ use super::{
 };
 use crate::{ComRc, Init};
 
-/// Spawns operations with a [`TaskBuilder`]: with a placement, an allocator, or a body that is
-/// built in its block.
+/// Spawns operations by a [`TaskBuilder`].
 ///
-/// The body is an initialiser, as in a recipe ([`InitBox`](super::InitBox)): write
-/// `pin_init!(future)`. Where the initialiser fails, its status is the operation's, and so is the
-/// status with which a placement refuses. The helpers, such as
-/// [`spawn_async_operation`], are for operations without options.
+/// A builder gives the operation a placement, an allocator, or a body that is built in its block.
+/// The body is an initialiser, as in a recipe ([`InitBox`](super::InitBox)), so write
+/// `pin_init!(future)`. If the initialiser fails, or the placement refuses the operation, that
+/// status is the operation's. The helpers, such as [`spawn_async_operation`], are for operations
+/// without options.
 ///
 /// ```
 /// # #[cfg(feature = "sim")] {
@@ -54,12 +56,13 @@ use crate::{ComRc, Init};
 /// # }
 /// ```
 pub trait SpawnOperation: Sized {
-    /// Spawns an operation: `init` builds the body in its block. IRQL: ≤ DISPATCH_LEVEL.
+    /// Spawns an operation with a body that `init` builds in its block. IRQL: ≤ DISPATCH_LEVEL.
     fn spawn_operation<F>(self, init: impl Init<F, NTSTATUS>) -> AsyncOperation<F::Output>
     where
         F: Future<Output: AsyncValueType> + Send + 'static;
 
-    /// Spawns an operation, with a handle that cancels it. Dropping the handle does not.
+    /// Spawns an operation, with a handle that cancels it. Dropping the handle does not cancel it.
+    /// IRQL: ≤ DISPATCH_LEVEL.
     fn spawn_operation_cancellable<F>(
         self,
         init: impl Init<F, NTSTATUS>,
@@ -67,7 +70,7 @@ pub trait SpawnOperation: Sized {
     where
         F: Future<Output: AsyncValueType> + Send + 'static;
 
-    /// Makes an operation that failed before it began, as [`spawn_async_operation_error`].
+    /// Makes an operation that failed before it began, as [`spawn_async_operation_error`] does.
     fn fail_operation<T: AsyncValueType>(self, status: NTSTATUS) -> AsyncOperation<T>;
 }
 
@@ -103,7 +106,7 @@ impl<P: Placement, A: Allocator + Send + 'static> SpawnOperation for TaskBuilder
     }
 }
 
-/// The initialiser of a body that is transparent over the future that `init` builds.
+/// Returns the initialiser of a body that is transparent over the future that `init` builds.
 fn in_place<F>(init: impl Init<F, NTSTATUS>) -> impl FnOnce(*mut Infallible<F>) -> Result<(), NTSTATUS> {
     move |place| {
         // SAFETY: the place for the body, in a new block, is not null.
@@ -113,11 +116,11 @@ fn in_place<F>(init: impl Init<F, NTSTATUS>) -> impl FnOnce(*mut Infallible<F>) 
     }
 }
 
-/// The initialiser of a body that exists already. It writes the body without a detour through a
+/// The initialiser of a body that exists already, which writes it without a detour through a
 /// `Result`.
 struct ByValue<F>(F);
 
-// SAFETY: the body is written.
+// SAFETY: the body is written before Ok is returned.
 unsafe impl<F> Init<F, NTSTATUS> for ByValue<F> {
     unsafe fn init(self, place: NonNull<F>) -> Result<(), NTSTATUS> {
         // SAFETY: the caller's place has room for the body.
@@ -126,10 +129,10 @@ unsafe impl<F> Init<F, NTSTATUS> for ByValue<F> {
     }
 }
 
-/// The client's pointer to a new operation.
+/// Returns the client's pointer to a new operation.
 ///
 /// # Panics
-/// Never: the tables of our operations are complete.
+/// It never panics, because the tables of our operations are complete.
 fn own<T: AsyncValueType>(raw: *mut AsyncOperationRaw<T>) -> AsyncOperation<T> {
     // SAFETY: `raw` is a new operation of ours, with one reference.
     match unsafe { ComRc::from_raw(raw) } {
@@ -140,12 +143,12 @@ fn own<T: AsyncValueType>(raw: *mut AsyncOperationRaw<T>) -> AsyncOperation<T> {
 
 /// Spawns an operation with memory from [`GlobalAllocator`](ntcom_exec::GlobalAllocator).
 ///
-/// An operation that cannot run is in state Error: `STATUS_INSUFFICIENT_RESOURCES` (there is no
-/// memory), `STATUS_DELETE_PENDING` (the driver unloads), `STATUS_NOT_SUPPORTED` (the build has no
-/// executor).
+/// An operation that cannot run is in state Error. Its status is `STATUS_INSUFFICIENT_RESOURCES` if
+/// there is no memory, `STATUS_DELETE_PENDING` if the driver unloads, and `STATUS_NOT_SUPPORTED` if
+/// the build has no executor. IRQL: ≤ DISPATCH_LEVEL.
 ///
-/// The body passes over the caller's stack, of which a thread has 24 KiB in all. A large body is
-/// built in its block instead: [`SpawnOperation`] takes an initialiser.
+/// The body passes over the caller's stack, and a thread has 24 KiB of stack in all.
+/// [`SpawnOperation`] takes an initialiser, which builds a large body in its block.
 ///
 /// ```
 /// # #[cfg(feature = "sim")] {
@@ -165,21 +168,9 @@ where
     TaskBuilder::new().spawn_operation(ByValue(body))
 }
 
-/// Spawns an operation, and returns the pointer, with its reference, for a client. Never null.
+/// Spawns an operation, and returns the pointer for a client, which is never null.
 ///
-/// Otherwise as [`spawn_async_operation`].
-///
-/// ```
-/// # #[cfg(feature = "sim")] {
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run_on(0, || {
-/// let raw = ntcom::spawn_async_operation_raw(async { 5_u8 });
-/// # // SAFETY: the pointer owns a reference.
-/// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
-/// # }).unwrap();
-/// # }
-/// ```
+/// The pointer owns a reference. Otherwise the function is as [`spawn_async_operation`].
 pub fn spawn_async_operation_raw<T, F>(body: F) -> *mut AsyncOperationRaw<T>
 where
     T: AsyncValueType,
@@ -188,9 +179,9 @@ where
     spawn_async_operation(body).into_raw()
 }
 
-/// Spawns an operation, with a handle that cancels it. Dropping the handle does not.
+/// Spawns an operation, with a handle that cancels it. Dropping the handle does not cancel it.
 ///
-/// Otherwise as [`spawn_async_operation`].
+/// Otherwise the function is as [`spawn_async_operation`].
 ///
 /// ```
 /// # #[cfg(feature = "sim")] {
@@ -214,21 +205,8 @@ where
 
 /// Spawns an operation, and returns the pointer for a client and a handle that cancels it.
 ///
-/// The pointer is never null and owns a reference. Otherwise as
+/// The pointer is never null and owns a reference. Otherwise the function is as
 /// [`spawn_async_operation_cancellable`].
-///
-/// ```
-/// # #[cfg(feature = "sim")] {
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run_on(0, || {
-/// let (raw, handle) = ntcom::spawn_async_operation_raw_cancellable(async { 1_u64 });
-/// handle.cancel(); // harmless after the end
-/// # // SAFETY: the pointer owns a reference.
-/// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
-/// # }).unwrap();
-/// # }
-/// ```
 pub fn spawn_async_operation_raw_cancellable<T, F>(body: F) -> (*mut AsyncOperationRaw<T>, CancelHandle)
 where
     T: AsyncValueType,
@@ -240,8 +218,8 @@ where
 
 /// Makes an operation that failed before it began, with this status.
 ///
-/// A success or informational code becomes `STATUS_UNSUCCESSFUL` `[C7]`. Without memory the status
-/// is `STATUS_INSUFFICIENT_RESOURCES`.
+/// A success or informational code becomes `STATUS_UNSUCCESSFUL` `[C7]`. If there is no memory the
+/// status is `STATUS_INSUFFICIENT_RESOURCES`. IRQL: ≤ DISPATCH_LEVEL.
 ///
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
@@ -256,21 +234,10 @@ pub fn spawn_async_operation_error<T: AsyncValueType>(status: NTSTATUS) -> Async
     TaskBuilder::new().fail_operation(status)
 }
 
-/// Makes an operation that failed before it began, and returns the pointer for a client. Never
-/// null.
+/// Makes an operation that failed before it began, and returns the pointer for a client.
 ///
-/// Otherwise as [`spawn_async_operation_error`].
-///
-/// ```
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run_on(0, || {
-/// # use ntcom::NTSTATUS;
-/// let raw = ntcom::spawn_async_operation_error_raw::<u32>(NTSTATUS::NOT_SUPPORTED);
-/// # // SAFETY: the pointer owns a reference.
-/// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
-/// # }).unwrap();
-/// ```
+/// The pointer is never null and owns a reference. Otherwise the function is as
+/// [`spawn_async_operation_error`].
 pub fn spawn_async_operation_error_raw<T: AsyncValueType>(status: NTSTATUS) -> *mut AsyncOperationRaw<T> {
     spawn_async_operation_error(status).into_raw()
 }

@@ -1,4 +1,4 @@
-//! The status of an operation: as Rust code handles it, and as it crosses the interface.
+//! The status of an operation, as Rust code handles it, and as it crosses the interface.
 
 use bytemuck::{CheckedBitPattern, Pod, Zeroable};
 use ntcom_exec::{NTSTATUS, Status};
@@ -7,8 +7,8 @@ use crate::com::{AbiType, AbiValue, value::values, write::whole};
 
 /// The status of an operation, with WinRT's values.
 ///
-/// What a slot writes, and what a completion handler receives, is a [`RawAsyncStatus`]: the other
-/// side may send any integer.
+/// Slots write a [`RawAsyncStatus`], and completion handlers receive one, because the other side
+/// may send any integer.
 ///
 /// ```
 /// use ntcom::{AsyncStatus, RawAsyncStatus};
@@ -29,7 +29,7 @@ pub enum AsyncStatus {
 }
 
 impl AsyncStatus {
-    /// Whether the operation has ended `[C6]`.
+    /// Tells whether the operation has ended `[C6]`.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         !matches!(self, Self::Started)
@@ -47,10 +47,10 @@ impl From<Status> for AsyncStatus {
     }
 }
 
-/// The status of an operation as it crosses the interface: a signed 32-bit integer.
+/// The status of an operation as it crosses the interface, a signed 32-bit integer.
 ///
-/// An integer that is not an [`AsyncStatus`] breaks the contract `[C17]`, so converting it fails
-/// with `STATUS_DRIVER_INTERNAL_ERROR`.
+/// An integer that is not an [`AsyncStatus`] breaks the contract `[C17]`. Converting it fails with
+/// `STATUS_DRIVER_INTERNAL_ERROR`.
 ///
 /// ```
 /// use ntcom::{AsyncStatus, NTSTATUS, RawAsyncStatus};
@@ -90,13 +90,13 @@ unsafe impl CheckedBitPattern for AsyncStatus {
     }
 }
 
-// SAFETY: transparent over `i32`, of which zero is one.
+// SAFETY: the type is transparent over `i32`, and zero is an `i32`.
 unsafe impl Zeroable for RawAsyncStatus {}
-// SAFETY: transparent over `i32`.
+// SAFETY: the type is transparent over `i32`.
 unsafe impl Pod for RawAsyncStatus {}
-// SAFETY: transparent over `i32`.
+// SAFETY: the type is transparent over `i32`.
 unsafe impl AbiType for RawAsyncStatus {}
-// SAFETY: transparent over `i32`.
+// SAFETY: the type is transparent over `i32`.
 unsafe impl AbiValue for RawAsyncStatus {}
 whole! { AsyncStatus, RawAsyncStatus }
 values! { AsyncStatus, RawAsyncStatus }
@@ -117,7 +117,7 @@ mod tests {
         }
     }
 
-    /// `[C17]`
+    /// Rule `[C17]`.
     #[test]
     fn unknown_statuses_break_the_contract() {
         for number in [-1, 4, i32::MIN, i32::MAX] {

@@ -11,8 +11,9 @@ use core::ffi::c_void;
 use super::{GUID, IUnknownRaw};
 use crate::NTSTATUS;
 
-/// A type with a C layout, which may stand behind a pointer that crosses an interface, or be the
-/// value of an async method.
+/// A type with a C layout, which may cross an interface behind a pointer.
+///
+/// It may also be the value of an async method.
 ///
 /// `#[derive(AbiType)]` implements it for `#[repr(C)]` and `#[repr(transparent)]` structs of such
 /// types. Bytes that come from the other side never become a Rust `bool`, `char`, enum, reference
@@ -49,9 +50,11 @@ use crate::NTSTATUS;
 )]
 pub unsafe trait AbiType {}
 
-/// An [`AbiType`] that may be passed by value: a number, a pointer, or a `#[repr(transparent)]`
-/// struct around one (`#[derive(AbiType, AbiValue)]`). Other structs cross behind pointers, because
-/// compilers disagree about how to pass them.
+/// An [`AbiType`] that may be passed by value.
+///
+/// It is a number, a pointer, or a `#[repr(transparent)]` struct around one (`#[derive(AbiType,
+/// AbiValue)]`). Other structs cross behind pointers, because compilers disagree about how to pass
+/// them.
 ///
 /// # Safety
 /// Every C compiler passes it as it passes a number or a pointer of its size.
@@ -120,7 +123,7 @@ macro_rules! callbacks {
     };
 }
 
-/// A type that a callback returns: a value or nothing.
+/// A type that a callback returns, which is a value or nothing.
 trait AbiReturn {}
 impl AbiReturn for () {}
 impl<T: AbiValue> AbiReturn for T {}

@@ -1,4 +1,4 @@
-//! Aggregation: objects that are made of an outer object and inner objects.
+//! Aggregation, by which one object is made of an outer object and inner objects.
 //!
 //! An *inner* object has an IUnknown of its own, which counts the inner object itself and is used
 //! by its outer object only. The first three slots of its other interfaces belong to the outer
@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{Init, NTSTATUS, NonPaged};
 
-/// The interfaces `S` of an object that aggregates others, and the interfaces of its inner objects.
+/// The interfaces `S` of an object that aggregates others, with those of its inner objects.
+///
 /// See [`Aggregates`].
 ///
 /// ```
@@ -73,7 +74,7 @@ use crate::{Init, NTSTATUS, NonPaged};
 /// ```
 pub struct Outer<S>(PhantomData<S>);
 
-/// A value with an object that aggregates inner objects.
+/// A value with an object that aggregates inner objects. See [`Outer`] for an example of both.
 ///
 /// ```
 /// use ntcom::{Aggregates, GUID, Inner};
@@ -86,9 +87,10 @@ pub struct Outer<S>(PhantomData<S>);
 /// }
 /// ```
 pub trait Aggregates: IUnknown {
-    /// Returns the inner object to ask for an interface that the object itself does not have. The
-    /// answer must always be the same for the same IID, because the set of an object's interfaces
-    /// never changes `[C2]`. IRQL: that of QueryInterface, ≤ DISPATCH_LEVEL.
+    /// Returns the inner object to ask for an interface that the object itself does not have.
+    ///
+    /// The answer must always be the same for the same IID, because the set of an object's
+    /// interfaces never changes `[C2]`. IRQL: that of QueryInterface, ≤ DISPATCH_LEVEL.
     fn inner(&self, iid: &GUID) -> Option<&Inner>;
 }
 
@@ -113,11 +115,6 @@ unsafe impl<T: Aggregates, S: Interfaces<T>> Interfaces<T> for Outer<S> {
 ///
 /// It is `Send` and `Sync`. Dropping it releases the reference, and the last reference destroys the
 /// inner object. See [`Outer`].
-///
-/// ```
-/// fn kept_by_any_processor<T: Send + Sync>() {}
-/// kept_by_any_processor::<ntcom::Inner>();
-/// ```
 #[derive(Debug)]
 pub struct Inner(ComRc<IUnknownRaw>);
 
@@ -128,7 +125,8 @@ unsafe impl Send for Inner {}
 unsafe impl Sync for Inner {}
 
 impl Inner {
-    /// Takes over the reference that a foreign factory returned for an outer object of ours.
+    /// Takes over the reference that a foreign factory returned for an outer object of ours. IRQL:
+    /// any.
     ///
     /// # Errors
     /// As for [`ComRc::from_raw`].
@@ -136,21 +134,6 @@ impl Inner {
     /// # Safety
     /// `raw` is null, or the IUnknown of an inner object, with a reference. The inner object was
     /// made for the outer object that keeps the result, and may be used on any processor.
-    ///
-    /// ```
-    /// use ntcom::{IUnknownRaw, Inner, NTSTATUS};
-    ///
-    /// /// Takes an inner object that a factory in C made.
-    /// ///
-    /// /// # Safety
-    /// /// `made` is null, or an inner object with a reference.
-    /// unsafe fn take(made: *mut IUnknownRaw) -> Result<Inner, NTSTATUS> {
-    ///     // SAFETY: the caller passes null, or an inner object with a reference.
-    ///     unsafe { Inner::from_raw(made) }
-    /// }
-    /// # // SAFETY: null is allowed.
-    /// # assert!(unsafe { take(core::ptr::null_mut()) }.is_err());
-    /// ```
     pub unsafe fn from_raw(raw: *mut IUnknownRaw) -> Result<Self, NTSTATUS> {
         // SAFETY: the caller passes null, or an inner object's IUnknown with a reference.
         unsafe { ComRc::from_raw(raw) }.map(Self)
@@ -189,8 +172,10 @@ impl Inner {
 }
 
 impl<T, S, A> ComObject<T, S, A> {
-    /// Makes an object with an initialiser that takes the object's own IUnknown, so that it can
-    /// make inner objects. IRQL: ≤ DISPATCH_LEVEL, and what the initialiser needs.
+    /// Makes an object with an initialiser that takes the object's own IUnknown.
+    ///
+    /// So the initialiser can make inner objects. IRQL: ≤ DISPATCH_LEVEL, and what the initialiser
+    /// needs.
     ///
     /// The pointer carries no reference, and is valid until the object is destroyed. Until this
     /// function has returned, no object stands behind it, so an inner object keeps the pointer and
@@ -200,18 +185,6 @@ impl<T, S, A> ComObject<T, S, A> {
     /// As for [`init_in`](Self::init_in).
     ///
     /// See [`Outer`] for an example.
-    ///
-    /// ```
-    /// # use ntcom::{ComObject, GlobalAllocator, IUnknownRaw, alloc::init_with};
-    /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run_on(0, || {
-    /// /// A value that knows its object's address.
-    /// struct Located(usize);
-    /// let make = |this: core::ptr::NonNull<IUnknownRaw>| init_with(move || Ok(Located(this.addr().get())));
-    /// let object = ComObject::<Located, IUnknownRaw>::init_outer_in(GlobalAllocator, make);
-    /// # assert!(object.is_ok());
-    /// # }).unwrap();
-    /// ```
     pub fn init_outer_in<I: Init<T, NTSTATUS>>(
         allocator: A,
         make: impl FnOnce(NonNull<IUnknownRaw>) -> I,
@@ -252,20 +225,6 @@ impl<T, S, A> ComObject<T, S, A> {
     /// 2. That object, or a part of it, keeps the result until it is destroyed.
     ///
     /// See [`Outer`] for an example.
-    ///
-    /// ```
-    /// use core::ptr::NonNull;
-    /// use ntcom::{ComObject, GlobalAllocator, IUnknownRaw, Inner, NTSTATUS, pin_init};
-    ///
-    /// /// Makes a part of an aggregate that has no interface but IUnknown.
-    /// ///
-    /// /// # Safety
-    /// /// `outer` keeps the part.
-    /// unsafe fn part(outer: NonNull<IUnknownRaw>) -> Result<Inner, NTSTATUS> {
-    ///     // SAFETY: the caller promises that `outer` keeps the part.
-    ///     unsafe { ComObject::<u32, IUnknownRaw>::aggregated_in(outer, GlobalAllocator, pin_init!(5)) }
-    /// }
-    /// ```
     ///
     /// A body may release the last reference in a DPC, and the blocks of the aggregate are then
     /// freed there. So an allocator of memory that may be paged out is refused.

@@ -8,7 +8,7 @@ use super::GUID;
 
 /// Memory of the size and alignment of a `T`, with any bytes.
 ///
-/// It is the `Bits` of a struct: the struct checks its fields one by one.
+/// The `Bits` of a struct, which checks its fields one by one.
 #[repr(transparent)]
 pub struct BitsOf<T>(MaybeUninit<T>);
 
@@ -25,7 +25,8 @@ unsafe impl<T> Zeroable for BitsOf<T> {}
 // SAFETY: any bytes are a `MaybeUninit`; the field is private, so nothing is read as a `T`.
 unsafe impl<T: Copy + 'static> AnyBitPattern for BitsOf<T> {}
 
-/// Whether the bytes of a field are values of its type; of an array, of its elements' type `F`.
+/// Tells whether the bytes of a field are a value of its type, or for an array, values of the
+/// elements' type `F`.
 ///
 /// # Safety
 /// A `T` has a field of `size` bytes at `offset`, which is an `F` or an array of `F`, and those
@@ -46,9 +47,10 @@ pub unsafe fn holds<T, F: CheckedBitPattern>(bits: &BitsOf<T>, offset: usize, si
     true
 }
 
-/// Reads a value from zeroed memory that the other side has written to. None: it is not a `T`.
+/// Reads a value from zeroed memory that the other side has written to. Returns `None` if it is not
+/// a `T`.
 ///
-/// What a foreign object wrote counts as initialised; ours write initialised bytes only, by
+/// The bytes of a foreign object count as initialised. Our objects write initialised bytes only, by
 /// [`AsyncValueType`](super::value::AsyncValueType).
 #[cfg(feature = "async-com")]
 pub(crate) fn checked_value<T: CheckedBitPattern>(value: &MaybeUninit<T>) -> Option<T> {

@@ -1,4 +1,4 @@
-//! The block of an object: its interfaces, its count, its value and its allocator.
+//! The block of an object, with its interfaces, its count, its value and its allocator.
 //!
 //! ```text
 //! front      the interfaces: a pointer to a table each, the primary first
@@ -105,7 +105,7 @@ impl<T> Core<T> {
     }
 }
 
-/// The beginning of a block: the interfaces and the core.
+/// The beginning of a block, with the interfaces and the core.
 #[repr(C)]
 pub(super) struct Front<F, T> {
     /// The interfaces.
@@ -128,7 +128,8 @@ const fn at<P>(block: NonNull<u8>, offset: usize) -> NonNull<P> {
 
 /// Makes a block with one reference, and builds its value in place.
 ///
-/// `init` takes a pointer to the block, in which everything but value and allocator is initialised.
+/// `init` takes a pointer to the block, in which all fields but value and allocator are
+/// initialised.
 ///
 /// # Errors
 /// `STATUS_INSUFFICIENT_RESOURCES`, or the initialiser's error.

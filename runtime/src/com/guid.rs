@@ -1,7 +1,8 @@
-//! `GUID`: identifiers of interfaces.
+//! `GUID`, the identifiers of interfaces.
 
-/// A globally unique identifier, such as an interface's IID. It has 16 bytes, an alignment of 4,
-/// and the fields of Windows's `GUID` in the same order.
+/// A globally unique identifier, such as an interface's IID.
+///
+/// It has 16 bytes, an alignment of 4, and the fields of Windows's `GUID` in the same order.
 ///
 /// ```
 /// use ntcom::{GUID, IUnknownRaw, Interface};
@@ -23,7 +24,7 @@ pub struct GUID {
 const _: () = assert!(size_of::<GUID>() == 16 && align_of::<GUID>() == 4);
 
 impl GUID {
-    /// The GUID with these 32 hexadecimal digits.
+    /// Returns the GUID with these 32 hexadecimal digits.
     ///
     /// ```
     /// use ntcom::GUID;

@@ -14,31 +14,13 @@ use super::{
 };
 use crate::NTSTATUS;
 
-/// An interface that objects of type `T` can have. `declare_com_interface!` implements it for every
-/// `T` that implements the declared trait.
+/// An interface that objects of type `T` can have.
+///
+/// `declare_com_interface!` implements it for every `T` that implements the declared trait.
 ///
 /// # Safety
 /// The tables are this interface's, live for ever, and their slots take an interface pointer at
 /// that position of an object of type `T`.
-///
-/// ```
-/// use ntcom::{GUID, IUnknown, InterfaceOf, declare_com_interface};
-///
-/// declare_com_interface! {
-///     /// An interface that answers.
-///     pub trait IAnswer: IUnknown {
-///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a11);
-///         /// The answer.
-///         fn answer(&self) -> u32;
-///     }
-/// }
-/// struct Deep;
-/// impl IAnswer for Deep {
-///     fn answer(&self) -> u32 { 42 }
-/// }
-/// fn has_a_table<I: InterfaceOf<Deep>>() {}
-/// has_a_table::<IAnswerRaw>();
-/// ```
 #[diagnostic::on_unimplemented(
     message = "objects of type `{T}` do not have the interface `{Self}`",
     note = "implement the declared trait for `{T}`"
@@ -187,8 +169,9 @@ pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: InterfaceSlot<T>, co
     unsafe { answer_query(iid, out, interface) }
 }
 
-/// Answers a query for an IID that none of the object's own interfaces has, with a reference: with
-/// the object's core for [`block::core_iid`], otherwise with an interface of an inner object.
+/// Answers a query for an IID that none of the object's own interfaces has. The pointer has a
+/// reference. It is the object's core for [`block::core_iid`], otherwise an interface of an inner
+/// object.
 ///
 /// # Safety
 /// As for [`object`].

@@ -1,4 +1,4 @@
-//! The interfaces of an object: one interface, or several in a tuple.
+//! The interfaces of an object, which are one interface, or several in a tuple.
 //!
 //! # Why tuples
 //!
@@ -13,8 +13,10 @@ use super::{
     interface_slot::{ObjectLayout, Table},
 };
 
-/// The interfaces that objects of type `T` can have together. It is one, `ISensorRaw`, or a tuple
-/// of up to eight, `(ISensorRaw, IConfigRaw)`, the primary one first.
+/// The interfaces that objects of type `T` can have together.
+///
+/// They are one interface, `ISensorRaw`, or a tuple of up to eight, `(ISensorRaw, IConfigRaw)`, the
+/// primary one first.
 ///
 /// Each interface has a pointer in the object and its own table, with slots that find the object
 /// from that pointer. QueryInterface answers for each interface, for all their bases, and for

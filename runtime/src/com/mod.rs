@@ -1,9 +1,8 @@
-//! The COM core: identifiers, `IUnknown`, and counted pointers.
+//! The COM core, with identifiers, `IUnknown`, and counted pointers.
 //!
 //! The items declared here cross binary interfaces and are frozen once released. A slot, a value or
 //! an IID never changes. Every slot is `extern "system"`, and every slot is an `Option`, because a
 //! table from the other side may hold a null.
-
 //!
 //! | file | content | rules |
 //! |---|---|---|
@@ -12,7 +11,7 @@
 //! | `bits` | how their bytes are checked | C17 |
 //! | `unknown`, `ptr` | `IUnknown`, and the pointer that counts | C1, C3, C17 |
 //! | `interfaces` | the interfaces of an object | C2 |
-//! | `place` | the place of each interface, its table, its first three slots | C1–C3 |
+//! | `interface_slot` | the position of each interface, its table, its first three slots | C1–C3 |
 //! | `block`, `this`, `object` | the block of an object, its construction, and pointers to it | C3, C19 |
 //! | `outcome` | methods that return a `Result` | C17 |
 //! | `statics` | objects that are statics | C3, C18 |

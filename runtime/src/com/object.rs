@@ -13,12 +13,15 @@ use crate::{
     alloc::{Init, init_with},
 };
 
-/// Makes COM objects of a Rust value. Each is one block from `A` with a pointer for each of the
-/// interfaces `S`, the count, and the value.
+/// Makes COM objects of a Rust value.
+///
+/// Each object is one block from `A` with a pointer for each of the interfaces `S`, the count, and
+/// the value.
 ///
 /// `S` is an interface, or a tuple of them, the primary one first (see [`Interfaces`]). The object
 /// is always behind an interface pointer or a [`This`](super::This), which any of its interfaces
-/// leads to; this type only names its type parameters.
+/// leads to. This type only names its type parameters.
+///
 /// The last Release drops the value and frees the block, on any processor, at any IRQL that its
 /// clients may have. So both must be legal at DISPATCH_LEVEL, and the value is `Send` and `Sync`
 /// (by `IUnknown`). Reviving the object from its own `Drop` fails fast `[C3]`.

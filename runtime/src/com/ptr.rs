@@ -1,14 +1,14 @@
-//! `ComRc`: a counted pointer to an interface.
+//! `ComRc`, a counted pointer to an interface.
 
 use core::{ffi::c_void, ptr::NonNull};
 
 use super::{Callable, Derived, E_NOINTERFACE, GUID, IUnknownVtbl, Interface, Queryable};
 use crate::NTSTATUS;
 
-/// A counted pointer to an interface of any object, our own or foreign. It owns one reference.
+/// A counted pointer to an interface of any object, our own or foreign, with one reference.
 ///
-/// Clone is AddRef, Drop is Release. IRQL: as the object documents; for operations ≤
-/// DISPATCH_LEVEL.
+/// Clone is AddRef, and Drop is Release. Their IRQL is as the object documents, which for
+/// operations is ≤ DISPATCH_LEVEL.
 ///
 /// The slots of IUnknown are checked when the pointer is made `[C17]`, and again at each use,
 /// because the other side may change them. If AddRef has become null, cloning fails fast, because a
@@ -74,7 +74,7 @@ unsafe impl<I: Interface + Send + Sync> Send for ComRc<I> {}
 unsafe impl<I: Interface + Send + Sync> Sync for ComRc<I> {}
 
 impl<I: Interface> ComRc<I> {
-    /// Takes over one reference.
+    /// Takes over one reference. IRQL: any.
     ///
     /// # Errors
     /// - `STATUS_INVALID_PARAMETER`: the pointer is null.
@@ -94,8 +94,9 @@ impl<I: Interface> ComRc<I> {
         unsafe { Self::from_raw_borrowed(&raw) }.map(|this| Self(this.0))
     }
 
-    /// Borrows a pointer, such as an argument, and leaves the reference with its owner.
-    /// [`clone`](Clone::clone) takes another one.
+    /// Borrows a pointer, such as an argument, and leaves the reference with its owner. IRQL: any.
+    ///
+    /// [`clone`](Clone::clone) takes another reference.
     ///
     /// # Errors
     /// As for [`from_raw`](Self::from_raw); no reference is lost.
@@ -197,13 +198,13 @@ impl<I: Interface> ComRc<I> {
         unsafe { table.as_ref() }.copied()
     }
 
-    /// Asks for another interface of the same object `[C1]`.
+    /// Asks for another interface of the same object `[C1]`. IRQL: as the object documents.
     ///
     /// All types of operations have one IID. So for `AsyncOperationRaw<T>` the object is also asked
     /// for the size of its values, and an operation with values of another size is refused. So is
-    /// an operation without `IAsyncControl`, because nothing tells that size; a foreign operation
-    /// need not have `IAsyncControl`. The size is the only check, so a query takes only a `T` of
-    /// which the bytes are checked when they are read ([`Queryable`]).
+    /// an operation without `IAsyncControl`, which a foreign operation need not have, because
+    /// nothing tells that size. The size is the only check. So a query takes only a `T` with bytes
+    /// that are checked when they are read ([`Queryable`]).
     ///
     /// # Errors
     /// - `STATUS_NOINTERFACE`, also for an object that answers `E_NOINTERFACE`, or the object's own

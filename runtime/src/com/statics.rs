@@ -10,8 +10,9 @@ use super::{
 };
 use crate::NTSTATUS;
 
-/// An object that is a static of the driver. Its interfaces can be handed out without memory, at
-/// any IRQL that its methods allow.
+/// An object that is a static of the driver.
+///
+/// Its interfaces can be handed out without memory, at any IRQL that its methods allow.
 ///
 /// It lives as long as the image, so AddRef and Release count nothing and return 1. Its value is
 /// never dropped. Otherwise it is like an object that [`ComObject`](super::ComObject) makes of the
@@ -59,7 +60,7 @@ impl<T, S: Interfaces<T>> ComStatic<T, S> {
     /// Returns the object's primary interface. IRQL: any.
     ///
     /// # Panics
-    /// Never: the tables are complete.
+    /// It never panics, because the tables are complete.
     #[must_use]
     pub fn get(&'static self) -> ComRc<S::Primary>
     where

@@ -1,4 +1,4 @@
-//! `This`: a counted pointer to an object of our own.
+//! `This`, a counted pointer to an object of our own.
 
 use core::{ops::Deref, ptr::NonNull};
 
@@ -8,21 +8,15 @@ use super::{
 };
 use crate::NTSTATUS;
 
-/// A counted pointer to an object of our own with a known type. A body uses it to reach its
-/// object ([`InitBox::with_this`](crate::InitBox::with_this)); [`of`](Self::of) finds the object
-/// behind an interface.
+/// A counted pointer to an object of our own with a known type.
+///
+/// A body uses it to reach its object ([`InitBox::with_this`](crate::InitBox::with_this));
+/// [`of`](Self::of) finds the object behind an interface.
 ///
 /// Clone is AddRef and Drop is Release; the last Release destroys the object, at the caller's IRQL.
 /// It is `Send` and `Sync`, because objects are. Its type does not depend on the object's
 /// interfaces. For a part of an aggregate it counts the aggregate, as clients do, so it keeps the
 /// outer object alive, too.
-///
-/// ```
-/// # fn reads<T: Send + Sync + 'static>(this: ntcom::This<T>) {
-/// let again = this.clone();
-/// let value: &T = &again;
-/// # }
-/// ```
 pub struct This<T>(NonNull<Core<T>>);
 
 // SAFETY: the count may change on any processor, and `T: Send + Sync` allows the value to be used
@@ -45,8 +39,10 @@ impl<T> This<T> {
         Self(core)
     }
 
-    /// Returns the object behind an interface, if this image made it with a value of type `T`. Any
-    /// of the object's interfaces leads to it; those of an aggregate lead to the outer object.
+    /// Returns the object behind an interface, if this image made it with a value of type `T`.
+    ///
+    /// Any of the object's interfaces leads to it. The interfaces of an aggregate lead to the outer
+    /// object.
     ///
     /// It calls QueryInterface. IRQL: as the object documents; for objects of this driver ≤
     /// DISPATCH_LEVEL.

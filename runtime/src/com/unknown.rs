@@ -1,4 +1,4 @@
-//! `IUnknown`: the three slots that every interface begins with.
+//! `IUnknown`, the three slots that every interface begins with.
 
 use core::{ffi::c_void, ptr::NonNull};
 
@@ -8,12 +8,10 @@ use super::{
 };
 use crate::NTSTATUS;
 
-/// The status 0x80004002, which an object that speaks HRESULT answers where we answer
-/// `STATUS_NOINTERFACE`.
+/// The status 0x80004002, which an object that speaks HRESULT answers for an unknown interface.
 ///
-/// ```
-/// assert!(!ntcom::com::E_NOINTERFACE.is_success());
-/// ```
+/// An object that speaks NTSTATUS answers `STATUS_NOINTERFACE` there, and the client converts to
+/// it.
 pub const E_NOINTERFACE: NTSTATUS = NTSTATUS::from_u32(0x8000_4002);
 
 /// A COM interface.
@@ -42,8 +40,9 @@ pub unsafe trait Interface {
     /// The interface's identifier.
     const IID: GUID;
 
-    /// Whether a pointer to this interface is also one to the interface with this IID. It is for
-    /// the interface itself, its bases, and IUnknown.
+    /// Tells whether a pointer to this interface is also one to the interface with this IID.
+    ///
+    /// The interface itself, its bases, and IUnknown are such interfaces.
     #[must_use]
     fn answers(iid: &GUID) -> bool {
         *iid == Self::IID || *iid == IUnknownRaw::IID
@@ -60,26 +59,19 @@ pub unsafe trait Interface {
     }
 }
 
-/// An interface that its IID describes completely, so that safe code may use any object's answer
-/// for it. [`ComRc::query`] takes such interfaces.
+/// An interface that its IID describes completely.
+///
+/// So safe code may use any object's answer for it. [`ComRc::query`] takes such interfaces.
 ///
 /// Every interface is `Queryable` except some operations. All operations have one IID, so a query
-/// for an operation of `T` may find one that yields another type of `T`'s size. That is harmless
-/// where the bytes are checked when they are read (`bytemuck::CheckedBitPattern`), because every
-/// byte of a value is initialised (`AsyncValueType`).
-/// Other operations, such as an operation of interfaces, come only from the method that declares
-/// them.
+/// for an operation of `T` may find one that yields another type of `T`'s size. That is harmless if
+/// the bytes are checked when they are read (`bytemuck::CheckedBitPattern`), because every byte of
+/// a value is initialised (`AsyncValueType`). Other operations, such as an operation of interfaces,
+/// come only from the method that declares them.
 ///
 /// # Safety
 /// An answer of QueryInterface for the IID with `STATUS_SUCCESS` is a pointer to this interface, in
 /// everything that safe code can do with it.
-///
-/// ```
-/// fn can_be_asked_for<I: ntcom::Queryable>() {}
-/// can_be_asked_for::<ntcom::IUnknownRaw>();
-/// # #[cfg(feature = "async-com")]
-/// can_be_asked_for::<ntcom::AsyncOperationRaw<u32>>();
-/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be asked for by its IID",
     label = "the IID alone does not identify this type",
@@ -89,34 +81,21 @@ pub unsafe trait Interface {
 )]
 pub unsafe trait Queryable: Interface {}
 
-/// An interface with a base. Its table begins with the base's slots, so a pointer to it is also a
-/// pointer to the base.
+/// An interface with a base.
+///
+/// Its table begins with the base's slots, so a pointer to it is also a pointer to the base.
 ///
 /// # Safety
 /// The table begins with the slots of `Base`.
-///
-/// ```
-/// use ntcom::{Derived, GUID, IUnknown, IUnknownRaw, declare_com_interface};
-///
-/// declare_com_interface! {
-///     /// An interface that answers.
-///     pub trait IAnswer: IUnknown {
-///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a10);
-///         /// The answer.
-///         fn answer(&self) -> u32;
-///     }
-/// }
-/// fn has_this_base<I: Derived<Base = IUnknownRaw>>() {}
-/// has_this_base::<IAnswerRaw>();
-/// ```
 pub unsafe trait Derived: Interface {
     /// The base.
     type Base: Interface;
 }
 
-/// An interface with a pointer type, `Ref`, that has the interface's methods. Its [`ComRc`] derefs
-/// to `Ref`, and `Ref` derefs to that of the base. `declare_com_interface!` implements it; an
-/// interface that is written by hand may have such a type, too.
+/// An interface with a pointer type, `Ref`, that has the interface's methods.
+///
+/// Its [`ComRc`] derefs to `Ref`, and `Ref` derefs to that of the base. `declare_com_interface!`
+/// implements it; an interface that is written by hand may have such a type, too.
 ///
 /// A `&Ref` borrows a counted pointer, so the object is alive as long as it is used.
 ///
@@ -165,8 +144,9 @@ pub unsafe trait Callable: Interface + Sized {
     type Ref;
 }
 
-/// A pointer to any declared interface, as one to IUnknown. The pointer types of all declared
-/// interfaces deref to it.
+/// A pointer to any declared interface, as one to IUnknown.
+///
+/// The pointer types of all declared interfaces deref to it.
 ///
 /// ```
 /// use ntcom::{ComRc, NTSTATUS, Queryable, com::IUnknownRef};
@@ -190,31 +170,24 @@ impl IUnknownRef {
     }
 }
 
-/// The base of every declared interface. It is implemented for all `Send + Sync + 'static` types,
-/// because any value that may be used and dropped on any processor can be an object.
+/// The base of every declared interface.
 ///
-/// ```
-/// fn can_be_an_object<T: ntcom::IUnknown>() {}
-/// can_be_an_object::<core::sync::atomic::AtomicU32>();
-/// ```
+/// It is implemented for all `Send + Sync + 'static` types, because any value that may be used and
+/// dropped on any processor can be an object.
 pub trait IUnknown: Send + Sync + 'static {}
 
 impl<T: Send + Sync + 'static> IUnknown for T {}
 
-/// The slots of `IUnknown`, at offsets 0, 8, 16 on 64-bit.
-///
-/// ```
-/// use core::mem::offset_of;
-/// use ntcom::IUnknownVtbl;
-/// assert_eq!(offset_of!(IUnknownVtbl, Release), 2 * size_of::<usize>());
-/// ```
+/// The table of `IUnknown`, with slots at offsets 0, 8 and 16 on 64-bit.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[expect(non_snake_case, reason = "slots keep their ABI names")]
 pub struct IUnknownVtbl {
-    /// Slot 0 `[C1]`: QueryInterface returns another interface of the same object, AddRef'd. A null
-    /// `iid` or `out` is `STATUS_INVALID_PARAMETER`, an unknown interface `STATUS_NOINTERFACE`; on
-    /// every failure a non-null `out` receives NULL. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 0 `[C1]`: QueryInterface returns another interface of the same object, AddRef'd.
+    ///
+    /// A null `iid` or `out` is `STATUS_INVALID_PARAMETER`, an unknown interface
+    /// `STATUS_NOINTERFACE`. On every failure a non-null `out` receives NULL. IRQL
+    /// ≤ DISPATCH_LEVEL.
     pub QueryInterface: Option<
         unsafe extern "system" fn(this: *mut c_void, iid: *const GUID, out: *mut *mut c_void) -> NTSTATUS,
     >,
@@ -225,16 +198,7 @@ pub struct IUnknownVtbl {
     pub Release: Option<unsafe extern "system" fn(this: *mut c_void) -> u32>,
 }
 
-/// An object of which only `IUnknown` is known. It is one pointer.
-///
-/// ```
-/// use ntcom::{ComRc, Derived, IUnknownRaw};
-///
-/// /// Any interface whose base is IUnknown converts.
-/// fn unknown<I: Derived<Base = IUnknownRaw>>(interface: &ComRc<I>) -> ComRc<IUnknownRaw> {
-///     interface.base().clone()
-/// }
-/// ```
+/// The interface `IUnknown`, which is one pointer to its table.
 #[repr(C)]
 #[derive(Debug)]
 pub struct IUnknownRaw {
@@ -273,8 +237,8 @@ impl IUnknownVtbl {
         P::UNKNOWN
     }
 
-    /// Whether IUnknown has a method of this name. It answers false, because the declaration checks
-    /// IUnknown's names itself.
+    /// Tells whether IUnknown has a method of this name. It answers false, because the declaration
+    /// checks IUnknown's names itself.
     #[doc(hidden)]
     #[must_use]
     pub const fn __has(_name: &str) -> bool {

@@ -1,4 +1,4 @@
-//! `AsyncValueType`: the values that an operation can yield.
+//! `AsyncValueType`, for the values that an operation can yield.
 
 use super::{
     GUID,
@@ -6,8 +6,9 @@ use super::{
 };
 use crate::NTSTATUS;
 
-/// A value that an operation can yield: `Copy + Send + Sync + 'static`, and able to write every
-/// byte of itself.
+/// A value that an operation can yield, which can write every byte of itself.
+///
+/// The type is `Copy + Send + Sync + 'static`.
 ///
 /// get_result writes the value to the client's memory, on any processor. It writes padding as zeros
 /// `[C5]`, because stale padding would show the client bytes of a kernel stack or of the pool.
@@ -56,7 +57,7 @@ use crate::NTSTATUS;
     note = "instead of a tuple, an `Option`, an enum or a `MaybeUninit` use such a struct"
 )]
 pub unsafe trait AsyncValueType: Copy + Send + Sync + 'static {
-    /// Whether a value has no padding, so that arrays are copied as they are. The derives set it.
+    /// True if a value has no padding, so that arrays are copied as they are. The derives set it.
     #[doc(hidden)]
     const __WHOLE: bool = false;
 

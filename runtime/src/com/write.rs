@@ -3,18 +3,19 @@
 //!
 //! # Why bytes, and not a copy
 //!
-//! The padding of a struct has what the stack had, even where the struct in the block was zeroed
-//! first, because each move of a value may fill it. So the derive zeroes the client's memory and
-//! writes the fields, unless the fields fill the struct. The constant `WHOLE` says so to the
-//! compiler, and arrays and structs pass it on.
+//! The padding of a struct has the earlier contents of the stack, even if the struct in the block
+//! was zeroed first, because each move of a value may fill it. So the derive zeroes the client's
+//! memory and writes the fields, unless the fields fill the struct. The constant `WHOLE` says so to
+//! the compiler, and arrays and structs pass it on.
 
 use core::ffi::c_void;
 
 use super::{GUID, IUnknownRaw};
 use crate::NTSTATUS;
 
-/// The size in bytes of the largest value that an operation yields, or that a method writes through
-/// a pointer: a page.
+/// The size in bytes of the largest value that may cross an interface, which is a page.
+///
+/// An operation yields such a value, or a method writes it through a pointer.
 ///
 /// Values travel by value, from a body to its block, and from the client's buffer to the client.
 /// Each step may be a copy on a stack, and a kernel stack has 24 KiB. These are the bytes of stack
@@ -25,10 +26,6 @@ use crate::NTSTATUS;
 ///
 /// A larger value is a compile error. Hand out an interface (`InterfacePtr`), or have the client
 /// pass a pointer to its buffer.
-///
-/// ```
-/// assert_eq!(ntcom::MAX_VALUE_SIZE, 4096);
-/// ```
 ///
 /// ```compile_fail,E0080
 /// let _ = ntcom::spawn_async_operation(async { [0_u8; ntcom::MAX_VALUE_SIZE + 1] });
@@ -63,7 +60,7 @@ pub const fn fits_a_stack<T>() {
     note = "instead of a tuple, an `Option`, an enum or a `MaybeUninit` use such a struct"
 )]
 pub unsafe trait WriteBytes {
-    /// Whether a value has no padding, in itself and in its parts, so that its memory is copied as
+    /// True if a value has no padding, in itself and in its parts, so that its memory is copied as
     /// it is.
     const WHOLE: bool;
 
@@ -105,8 +102,9 @@ pub unsafe fn write_field<F: WriteBytes>(field: &F, out: *mut u8, offset: usize)
     unsafe { field.write_bytes(place) }
 }
 
-/// Whether a struct has no padding, because its fields are whole and fill it. `fields` gives the
-/// size of each field and whether it is whole.
+/// Tells whether a struct has no padding, because its fields are whole and fill it.
+///
+/// `fields` gives the size of each field and whether it is whole.
 #[must_use]
 pub const fn is_whole(size: usize, mut fields: &[(usize, bool)]) -> bool {
     let mut filled = 0;

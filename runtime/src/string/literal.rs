@@ -1,7 +1,8 @@
-//! `kstr!`: kernel strings from literals, converted at compile time.
+//! `kstr!`, which converts literals to kernel strings at compile time.
 
-/// A kernel string from a literal or a constant, as a [`UnicodeStr<'static>`](crate::UnicodeStr),
-/// with a null after its end. A text that is too long does not compile.
+/// A kernel string from a literal or a constant, with a null after its end.
+///
+/// It is a [`UnicodeStr<'static>`](crate::UnicodeStr). A text that is too long does not compile.
 ///
 /// It costs nothing at run time, and may be used at any IRQL. The characters are in the image, in a
 /// section that is not paged unless the driver makes it so.

@@ -1,12 +1,13 @@
-//! `LocalUnicodeString`: a string in its own memory of a fixed size.
+//! `LocalUnicodeString`, a string in its own memory of a fixed size.
 
 use core::fmt;
 
 use super::UnicodeStr;
 use crate::NTSTATUS;
 
-/// A string of at most `N - 1` 16-bit characters, with a null after them. It is for the stack, or
-/// for a field of a value, and allocates nothing.
+/// A string of at most `N - 1` 16-bit characters, with a null after them.
+///
+/// It is for the stack, or for a field of a value, and allocates nothing.
 ///
 /// It can be written to with `write!`. A text that does not fit leaves the string as it was before
 /// that text. IRQL: any at which the string itself is resident.
@@ -29,8 +30,10 @@ pub struct LocalUnicodeString<const N: usize> {
 }
 
 impl<const N: usize> LocalUnicodeString<N> {
-    /// Makes an empty string. `N` is at least 1 and at most [`MAX_UNITS`](crate::MAX_UNITS) plus
-    /// one; another `N` does not compile.
+    /// Makes an empty string.
+    ///
+    /// `N` is at least 1, and at most [`MAX_UNITS`](crate::MAX_UNITS) plus one. Another `N` does
+    /// not compile.
     #[must_use]
     pub const fn new() -> Self {
         const {

@@ -1,4 +1,4 @@
-//! `OwnedUnicodeString`: a string in memory of an allocator.
+//! `OwnedUnicodeString`, a string in memory of an allocator.
 
 use core::{alloc::Layout, fmt, mem::ManuallyDrop, ptr::NonNull};
 

@@ -1,23 +1,13 @@
-//! `UnicodeStr`: a borrowed kernel string.
+//! `UnicodeStr`, a borrowed kernel string.
 
 use core::{fmt, marker::PhantomData};
 
 use crate::NTSTATUS;
 
-/// The largest number of 16-bit characters that a string may have.
-///
-/// ```
-/// assert_eq!(ntcom::MAX_UNITS, 32_766);
-/// ```
+/// The largest number of 16-bit characters that a string may have, which is 32,766.
 pub const MAX_UNITS: usize = (u16::MAX as usize - 1) / 2 - 1;
 
 /// A `UNICODE_STRING`, as the kernel declares it. It does not own its buffer.
-///
-/// ```
-/// use core::mem::offset_of;
-/// use ntcom::UnicodeString;
-/// assert_eq!(offset_of!(UnicodeString, buffer), size_of::<usize>());
-/// ```
 #[repr(C)]
 #[derive(Clone, Copy, Debug, ntcom_macros::AbiType)]
 #[abi_type(crate = crate)]
@@ -136,8 +126,9 @@ impl<'a> UnicodeStr<'a> {
         Ok(Self::of(buffer, length, maximum_length))
     }
 
-    /// Returns the pointer that kernel functions take. It is valid as long as this value stays
-    /// where it is.
+    /// Returns the pointer that kernel functions take.
+    ///
+    /// It is valid as long as this value stays where it is.
     #[must_use]
     pub const fn as_ptr(&self) -> *const UnicodeString {
         &raw const self.string
@@ -153,13 +144,13 @@ impl<'a> UnicodeStr<'a> {
         unsafe { core::slice::from_raw_parts(self.string.buffer, self.len()) }
     }
 
-    /// The number of 16-bit characters.
+    /// Returns the number of 16-bit characters.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.string.length as usize / 2
     }
 
-    /// Whether the string has no characters.
+    /// Tells whether the string has no characters.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.string.length == 0

@@ -5,8 +5,10 @@ use ntcom_exec::EtwProvider;
 use super::{Level, Record};
 
 impl Level {
-    /// The level's number in ETW: `TRACE_LEVEL_ERROR` (2), `TRACE_LEVEL_WARNING` (3),
-    /// `TRACE_LEVEL_INFORMATION` (4), `TRACE_LEVEL_VERBOSE` (5). `TRACE_LEVEL_CRITICAL` (1), for
+    /// Returns the level's number in ETW.
+    ///
+    /// `Level`'s numbers are `TRACE_LEVEL_ERROR` (2), `TRACE_LEVEL_WARNING` (3),
+    /// `TRACE_LEVEL_INFORMATION` (4) and `TRACE_LEVEL_VERBOSE` (5). `TRACE_LEVEL_CRITICAL` (1), for
     /// events that end a driver's work, has no level here; write it with [`EtwProvider::write`].
     ///
     /// ```
@@ -31,9 +33,11 @@ pub fn __write_event(provider: &EtwProvider, keyword: u64, record: &Record<'_>) 
     provider.write(level.etw(), keyword, format_args!("{target}: {message}"));
 }
 
-/// Makes a static [`Sink`](crate::trace::Sink) that writes the events of a provider. It takes a
-/// name, the provider's static, the keywords of its events, and a level. A record that no session
-/// asks for, or that is above the level, is not formatted. Nothing is allocated. IRQL: any.
+/// Makes a static [`Sink`](crate::trace::Sink) that writes the events of a provider.
+///
+/// It takes a name, the provider's static, the keywords of its events, and a level. A record that
+/// no session asks for, or that is above the level, is not formatted. Nothing is allocated. IRQL:
+/// any.
 ///
 /// A driver registers its provider in DriverEntry, and unregisters it in Unload
 /// ([`EtwProvider`](crate::trace::EtwProvider)). Records before and after that are discarded.

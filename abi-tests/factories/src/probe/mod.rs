@@ -1,6 +1,8 @@
-//! A declared interface with arguments and answers of every width and sign, more of them than go
-//! into registers, and an async method. C and C++ call an object in Rust, and the calls that the
-//! macro makes reach objects in C and in C++. Each value identifies its argument or answer.
+//! A declared interface with arguments and answers of every width and sign, and an async method.
+//!
+//! There are more arguments than go into registers. C and C++ call an object in Rust, and the calls
+//! that the macro makes reach objects in C and in C++. Each value identifies its argument or
+//! answer.
 //!
 //! Only numbers and pointers cross by value. No interface of ours has anything else (`AbiValue`).
 

@@ -1,6 +1,9 @@
 //! The sources of sequences.
 
-use ntcom_fuzz_model::{input::VtableInput, mutate::mutate};
+use ntcom_fuzz_model::{
+    input::VtableInput,
+    mutate::{Random, mutate},
+};
 
 /// A source of sequences.
 #[derive(Clone, Debug, Default)]
@@ -23,32 +26,21 @@ impl Source {
         let mut size = 0;
         // Every other sequence begins with an input of the corpus, which is known to reach far.
         if !self.corpus.is_empty() && number.is_multiple_of(2) {
-            let from = &self.corpus[random.next() as usize % self.corpus.len()];
+            let from = &self.corpus[random.number() as usize % self.corpus.len()];
             size = from.len().min(data.len() / 4 * 4);
             data[..size].copy_from_slice(&from[..size]);
         }
-        for _ in 0..8 + random.next() % 64 {
+        for _ in 0..8 + random.number() % 64 {
             let length = data.len();
-            size = mutate::<VtableInput>(&mut data, size, length, random.next() as u32, |bytes, size, _| {
-                if let Some(byte) = bytes[..size].first_mut() {
-                    *byte ^= 0x55;
-                }
-                size
-            });
+            size =
+                mutate::<VtableInput>(&mut data, size, length, random.number() as u32, |bytes, size, _| {
+                    if let Some(byte) = bytes[..size].first_mut() {
+                        *byte ^= 0x55;
+                    }
+                    size
+                });
         }
         data.truncate(size);
         data
-    }
-}
-
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ mixed >> 31
     }
 }

@@ -81,7 +81,7 @@ impl Break {
     }
 }
 
-/// Parses the lines of the file, or, without `since`, those that the definitions print.
+/// Parses the lines of the file, or, without `since`, the lines that the definitions print.
 ///
 /// # Errors
 /// A line is not a promise, or two lines are about the same item.

@@ -151,7 +151,7 @@ pub(super) fn clang() -> Option<(&'static str, &'static str)> {
     Some((c?, cpp?))
 }
 
-/// Installs missing judges where that is allowed. Those that are still absent are skipped by name.
+/// Installs missing judges where that is allowed. Judges that are still absent are skipped by name.
 ///
 /// # Errors
 /// A judge is absent and `CI` is `true`.

@@ -16,8 +16,8 @@ pub(super) struct Target {
     pub(super) bits: u32,
 }
 
-/// The targets: the one that drivers are for, and a 32-bit one, where `extern "system"` is not C's
-/// calling convention.
+/// The targets that are measured. Drivers are for the first. In the second, which is 32-bit,
+/// `extern "system"` is not C's calling convention.
 pub(super) const TARGETS: [Target; 2] = [
     Target { name: "rustc MSVC", triple: "x86_64-pc-windows-msvc", bits: 64 },
     Target { name: "rustc MSVC", triple: "i686-pc-windows-msvc", bits: 32 },

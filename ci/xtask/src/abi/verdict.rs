@@ -14,7 +14,7 @@ const PROMISED: &str = "abi.golden";
 const NOTHING: &str = "-";
 const NOTHING_FOUND: &str = "nothing";
 
-/// A column of the table: a judge, its pointer width, and its measurements in each language.
+/// A column of the table, with a judge, its pointer width, and its measurements in each language.
 pub(super) struct Column {
     /// The head of the column.
     pub(super) head: String,

@@ -1,4 +1,5 @@
-//! Builds for Windows: those on the simulated kernel do not name `wdk-sys`, which needs the WDK.
+//! Builds for Windows. A build on the simulated kernel does not name `wdk-sys`, which needs the
+//! WDK.
 //!
 //! `cargo tree` answers that on any machine, because it resolves features and compiles nothing.
 use crate::{

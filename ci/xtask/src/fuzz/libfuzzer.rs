@@ -1,9 +1,11 @@
 //! libFuzzer's command line and output.
 use std::{ffi::OsString, path::Path};
 
-/// libFuzzer's strategy. Inputs have any length from the start, are equally likely, and are not
-/// shortened for its own sake. Its defaults cost more time than they save where an execution takes
-/// a microsecond for each step.
+/// The options of libFuzzer's strategy.
+///
+/// Inputs have any length from the start, are equally likely, and are not shortened for its own
+/// sake. Its defaults cost more time than they save where an execution takes a microsecond for each
+/// step.
 pub(crate) const STRATEGY: [&str; 3] = ["-len_control=0", "-entropic=0", "-reduce_inputs=0"];
 
 /// The longest input in bytes, for targets that need another limit than [`MAX_LEN`].

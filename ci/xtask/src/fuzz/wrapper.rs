@@ -6,7 +6,7 @@
 //! counters of its own (`fuzz/src/harness/coverage.rs`).
 //!
 //! AddressSanitizer instruments every crate, but without fake stacks. They must be off, because
-//! they leak one for each coroutine (`fuzz/fuzz_targets/asan_options.rs`).
+//! they leak one for each coroutine (`fuzz/src/harness/libfuzzer.rs`).
 use std::{
     env,
     ffi::OsString,

@@ -6,9 +6,9 @@ const COLUMNS: usize = 100;
 const LINES: usize = 500;
 /// The words that stand where a sentence should name its actor.
 const ACTORS: [&str; 7] = ["who", "whose", "whom", "whoever", "nobody", "somebody", "someone"];
-/// What may stand before the colon of a comment's heading.
+/// The headings of a comment with a colon that does not count.
 const HEADINGS: [&str; 3] = ["SAFETY:", "IRQL:", "NOTE:"];
-/// The end of a message that says what an object is not.
+/// The ends of a message that says what an object is not.
 const NONE: [&str; 3] =
     [concat!(", and ", "is none"), concat!(", and ", "are none"), concat!(", and ", "has none")];
 

@@ -98,6 +98,8 @@ impl Tree {
     /// Runs the judge that the patch's `Found-by:` line names.
     fn judge(&self, project: &Project, bug: &Bug) -> anyhow::Result<Captured> {
         let mut cargo = command::cargo(project);
+        // Each bug changes one crate of a copy that is built already, also where CI turns this off.
+        cargo.env("CARGO_INCREMENTAL", "1");
         cargo.current_dir(&self.root).args(["test", "--quiet"]);
         let build = &self.build;
         match bug.found_by.as_str() {
@@ -140,8 +142,8 @@ impl Tree {
         capture(&mut cargo, |_| {})
     }
 
-    /// Runs the committed inputs: first those of the targets that the patch's `Target:` line names,
-    /// then, if these pass, all of them.
+    /// Runs the committed inputs. The inputs of the targets that the patch's `Target:` line names
+    /// come first, and all inputs follow if these pass.
     fn judge_by_corpus(&self, mut cargo: Command, bug: &Bug) -> anyhow::Result<Captured> {
         cargo.args(["--package", "ntcom-fuzz", "--test", "corpus", "--target-dir"]).arg(&self.build);
         if let Some(targets) = &bug.target {

@@ -1,6 +1,7 @@
-//! A task that migrates, under loom. The code that queues it must see the count that the last poll
-//! left. Task, word, wakers, runs and the future of `passive` are the shipping code; the two queues
-//! are the test's.
+//! A task that migrates, under loom.
+//!
+//! The code that queues it must see the count that the last poll left. Task, word, wakers, runs and
+//! the future of `passive` are the shipping code; the two queues are the test's.
 
 use core::{
     future::{Future, poll_fn},

@@ -1,17 +1,21 @@
 //! The kernel's names, and the few items that wdk-sys and the simulated kernel spell differently.
 //!
-//! A driver that is not tested on the simulated kernel needs no such module, and names `wdk_sys`
-//! directly.
+//! The types that `ntcom` and its executor take have one path in both builds, `ntcom::nt`. A driver
+//! that is not tested on the simulated kernel needs no such module, and names `wdk_sys` directly.
+
+pub(crate) use ntcom::nt::{DEVICE_OBJECT, IRP};
 
 #[cfg(feature = "sim")]
 mod names {
     pub(crate) use ntsim::{
         ddi::{DbgPrintEx, IoCreateDevice, IoDeleteDevice, IoGetCurrentIrpStackLocation},
         types::{
-            DEVICE_OBJECT, DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IO_STACK_LOCATION, IRP,
-            IRP_MJ_READ, UNICODE_STRING,
+            DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IO_STACK_LOCATION, IRP_MJ_READ,
+            UNICODE_STRING,
         },
     };
+
+    use super::{DEVICE_OBJECT, IRP};
 
     pub(crate) type Dispatch = unsafe extern "C" fn(*mut DEVICE_OBJECT, *mut IRP) -> i32;
 
@@ -35,12 +39,13 @@ mod names {
 #[cfg(not(feature = "sim"))]
 mod names {
     pub(crate) use wdk_sys::{
-        DEVICE_OBJECT, DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IO_STACK_LOCATION, IRP,
-        UNICODE_STRING,
+        DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IO_STACK_LOCATION, UNICODE_STRING,
         ntddk::{DbgPrintEx, IoCreateDevice, IoDeleteDevice},
     };
 
     pub(crate) const IRP_MJ_READ: usize = wdk_sys::IRP_MJ_READ as usize;
+
+    use super::{DEVICE_OBJECT, IRP};
 
     pub(crate) type Dispatch = unsafe extern "C" fn(*mut DEVICE_OBJECT, *mut IRP) -> i32;
 
