@@ -3,7 +3,7 @@
 //! An interface, waker or handle that a test keeps points into a pool for as long as the process
 //! lives. So the addresses of an ended simulation's pool stay reserved, closed to every access, and
 //! [`contains`] knows them, however many simulations follow. Reserved space costs no memory. Beyond
-//! [`MOST`] bytes the pool that ended first gives its addresses to the next one of its size.
+//! [`MAX_ENDED_BYTES`] the pool that ended first gives its addresses to the next one of its size.
 
 extern crate alloc;
 
@@ -22,7 +22,7 @@ const REGION: usize = 64 << 30;
 /// The largest number of regions.
 const REGIONS: usize = 64;
 /// The number of bytes of ended pools from which on new pools use their addresses again.
-const MOST: usize = 1 << 40;
+const MAX_ENDED_BYTES: usize = 1 << 40;
 
 /// Reserved addresses. The fields are atomic because the handler of page faults reads them.
 struct Region {
@@ -85,7 +85,7 @@ pub(crate) fn contains(address: usize) -> bool {
 
 impl Space {
     fn take(&mut self, size: usize) -> Option<NonNull<u8>> {
-        if self.ended_bytes >= MOST
+        if self.ended_bytes >= MAX_ENDED_BYTES
             && let Some(position) = self.ended.iter().position(|ended| ended.size == size)
             && let Some(ended) = self.ended.remove(position)
         {

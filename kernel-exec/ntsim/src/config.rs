@@ -92,9 +92,11 @@ pub struct Config {
     pub group_size: usize,
 }
 
-/// The allocations that fail. They are allocations of pool, and those of the kernel itself, which
-/// makes work items, IRPs, devices and threads from pool. Allocations that
-/// [`fail_allocation`](crate::fail_allocation) selects fail in any case.
+/// The allocations that fail.
+///
+/// They are allocations of pool, and those of the kernel itself, which makes work items, IRPs,
+/// devices and threads from pool. Allocations that [`fail_allocation`](crate::fail_allocation)
+/// selects fail in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LowResources {
     /// None.

@@ -9,13 +9,10 @@ use crate::{
     engine::{entry::here, machine::Machine},
     program::driver_object,
     simulation::Simulation,
-    types::{NTSTATUS, PDRIVER_OBJECT, PUNICODE_STRING, STATUS_SUCCESS, UNICODE_STRING},
-    verifier::stop::Stop,
+    subsystem::driver_object::{DriverEntry, begin_load, begin_unload, end_load},
+    types::{NTSTATUS, PUNICODE_STRING, STATUS_SUCCESS, UNICODE_STRING},
+    verifier::{stop::Stop, unload},
 };
-
-/// A driver's first routine.
-pub type DriverEntry =
-    unsafe extern "C" fn(driver: PDRIVER_OBJECT, registry_path: PUNICODE_STRING) -> NTSTATUS;
 
 /// The registry path that DriverEntry gets.
 const REGISTRY_PATH: &str = r"\Registry\Machine\System\CurrentControlSet\Services\driver";
@@ -70,7 +67,7 @@ impl Simulation {
         let result = Rc::clone(&status);
         let program = move || {
             if let Some(machine) = here() {
-                machine.begin_load(entry);
+                begin_load(&machine, entry);
             }
             let path = crate::program::image_state::<RegistryPath>();
             // SAFETY: image state lives until the simulation is reset, and no run goes on beyond
@@ -81,7 +78,7 @@ impl Simulation {
             let call = || unsafe { entry(driver_object(), path) };
             let Some(machine) = here() else { return };
             result.set(machine.in_system_thread(call));
-            if result.get() < 0 { machine.checked(machine.check_unload()) } else { machine.end_load() }
+            if result.get() < 0 { machine.checked(unload::check(&machine)) } else { end_load(&machine) }
         };
         self.run(alloc::vec![(processor, Box::new(program))])?;
         Ok(status.get())
@@ -120,7 +117,7 @@ impl Simulation {
         let unload = move || unsafe { unload(driver) };
         let program = move || {
             if let Some(machine) = here() {
-                machine.begin_unload();
+                begin_unload(&machine);
                 machine.in_system_thread(unload);
             }
         };

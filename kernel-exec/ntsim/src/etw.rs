@@ -30,15 +30,16 @@ pub(crate) mod session;
 
 use alloc::vec::Vec;
 
-pub use self::session::{Data, Event, Session, SessionId};
 use crate::{
     engine::{
         entry::{loaded_here, outside},
         machine::active,
     },
+    subsystem::etw,
     types::{EVENT_CONTROL_CODE_DISABLE_PROVIDER, EVENT_CONTROL_CODE_ENABLE_PROVIDER},
 };
 
+pub use self::session::{Data, Event, Session, SessionId};
 /// Starts a session. The enable callbacks of registered providers are called in the calling thread;
 /// that of a provider that is registered later is called then.
 ///
@@ -82,7 +83,7 @@ fn tell(machine: &crate::engine::machine::Machine, session: Session, code: u32) 
         "ntsim: an ETW enable callback must be called, but outside a run; change the session in a program"
     );
     for provider in providers {
-        machine.checked(machine.call_enable_callback(provider, session.source, code));
+        machine.checked(etw::call_enable_callback(machine, provider, session.source, code));
     }
 }
 

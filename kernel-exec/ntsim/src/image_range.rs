@@ -42,11 +42,15 @@ mod host {
         let mut search = Search { within, found: None };
         // SAFETY: the callback takes the search to which `data` points, and both live until the
         // call returns.
-        unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut search).cast()) };
+        unsafe { libc::dl_iterate_phdr(Some(visit_program), (&raw mut search).cast()) };
         search.found
     }
 
-    unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _size: usize, data: *mut c_void) -> c_int {
+    unsafe extern "C" fn visit_program(
+        info: *mut libc::dl_phdr_info,
+        _size: usize,
+        data: *mut c_void,
+    ) -> c_int {
         // SAFETY: this is the loader's description of a program, valid for this call.
         let info = unsafe { &*info };
         // SAFETY: `data` is the search that `writable` passes.

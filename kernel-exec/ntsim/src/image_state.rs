@@ -7,7 +7,7 @@ use core::{alloc::Layout, any::TypeId, cell::RefCell, ops::Range, ptr::NonNull};
 
 /// The storage of a type's state.
 #[derive(Debug)]
-struct Place {
+struct StoredState {
     of: TypeId,
     layout: Layout,
     memory: NonNull<u8>,
@@ -18,14 +18,14 @@ struct Place {
 /// All states. Like statics in NT, they are never dropped; only their memory is freed.
 #[derive(Debug, Default)]
 pub(crate) struct ImageState {
-    places: RefCell<Vec<Place>>,
+    stored: RefCell<Vec<StoredState>>,
 }
 
 impl ImageState {
     /// Forgets the values.
     pub(crate) fn reset(&self) {
-        for place in self.places.borrow_mut().iter_mut() {
-            place.live = false;
+        for state in self.stored.borrow_mut().iter_mut() {
+            state.live = false;
         }
     }
 
@@ -43,7 +43,7 @@ impl ImageState {
     }
 
     fn find(&self, of: TypeId) -> Option<(NonNull<u8>, bool)> {
-        self.places.borrow().iter().find(|place| place.of == of).map(|place| (place.memory, place.live))
+        self.stored.borrow().iter().find(|state| state.of == of).map(|state| (state.memory, state.live))
     }
 
     #[cold]
@@ -63,10 +63,10 @@ impl ImageState {
         // SAFETY: the memory was allocated with this layout, and holds no value.
         unsafe { memory.cast::<T>().write(value) };
         let of = TypeId::of::<T>();
-        let mut places = self.places.borrow_mut();
-        match places.iter_mut().find(|place| place.of == of) {
-            Some(place) => place.live = true,
-            None => places.push(Place { of, layout, memory, live: true }),
+        let mut stored = self.stored.borrow_mut();
+        match stored.iter_mut().find(|state| state.of == of) {
+            Some(state) => state.live = true,
+            None => stored.push(StoredState { of, layout, memory, live: true }),
         }
         memory.cast::<T>().as_ptr()
     }
@@ -74,11 +74,11 @@ impl ImageState {
 
 impl Drop for ImageState {
     fn drop(&mut self) {
-        for place in self.places.borrow_mut().drain(..) {
-            if place.layout.size() != 0 {
+        for state in self.stored.borrow_mut().drain(..) {
+            if state.layout.size() != 0 {
                 // SAFETY: the memory comes from `create`, with this layout. The simulation is over,
                 // so no code uses it.
-                unsafe { dealloc(place.memory.as_ptr(), place.layout) }
+                unsafe { dealloc(state.memory.as_ptr(), state.layout) }
             }
         }
     }

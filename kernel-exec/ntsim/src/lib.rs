@@ -269,12 +269,12 @@ mod image_state;
 mod kernel;
 mod limits;
 mod low_resources;
-mod memory;
 mod other_pools;
 mod program;
 mod protection;
 mod simulation;
 mod statics;
+mod subsystem;
 pub mod sync;
 pub mod trace;
 pub mod types;
@@ -283,7 +283,6 @@ mod verifier;
 pub use config::{Config, LowResources};
 pub use counters::Counters;
 pub use diagnosis::{Diagnosis, ProcessorState};
-pub use driver::DriverEntry;
 #[cfg(feature = "free-running")]
 pub use engine::free::FreeProgram;
 pub use engine::{
@@ -302,6 +301,7 @@ pub use program::{
 };
 pub use simulation::{Programs, Simulation};
 pub use statics::own;
+pub use subsystem::driver_object::DriverEntry;
 pub use trace::Trace;
 pub use verifier::{
     bugcheck::BugCheck,

@@ -3,7 +3,7 @@
 
 extern crate alloc;
 
-pub(crate) mod low;
+pub(crate) mod allocation_faults;
 
 use alloc::{string::String, vec::Vec};
 
@@ -23,7 +23,7 @@ const CALLERS: usize = 4;
 
 impl Machine {
     /// Whether the current allocation is to fail.
-    pub(crate) fn is_low(&self) -> bool {
+    pub(crate) fn should_fail_allocation(&self) -> bool {
         let ordered = self.kernel.borrow_mut().pool.fails();
         let low = match self.config.get().low_resources {
             LowResources::Never => false,
@@ -35,19 +35,21 @@ impl Machine {
 
     /// Whether the current allocation must fail because none of its call stack has failed yet.
     fn is_new_call_stack(&self) -> bool {
-        let number = self.low.asked.get();
-        self.low.asked.set(number + 1);
-        if !self.low.armed.get() || !self.low.failed.borrow_mut().insert(self.call_stack()) {
+        let number = self.allocation_faults.asked.get();
+        self.allocation_faults.asked.set(number + 1);
+        if !self.allocation_faults.armed.get()
+            || !self.allocation_faults.failed.borrow_mut().insert(self.call_stack())
+        {
             return false;
         }
-        self.low.armed.set(false);
+        self.allocation_faults.armed.set(false);
         let callers = self.callers();
         if self.tracing.get() {
             self.record(What::Note(alloc::format!(
                 "low resources: allocation {number}, by {callers}, fails"
             )));
         }
-        self.low.site.replace(Some((number, callers)));
+        self.allocation_faults.site.replace(Some((number, callers)));
         true
     }
 
@@ -110,8 +112,10 @@ pub struct Starved {
 }
 
 /// Runs a program again and again, each time with one allocation that fails, until one of each
-/// distinct call stack has failed. It stops at the first finding. Driver Verifier calls this
-/// systematic low resources; here each run has the schedule that the caller asks for.
+/// distinct call stack has failed.
+///
+/// It stops at the first finding. Driver Verifier calls this systematic low resources; here each
+/// run has the schedule that the caller asks for.
 ///
 /// `round` is the program. It creates all its state anew, runs it on the given simulation, which
 /// has been reset, and returns the outcome. It may run several programs one after the other, load a
@@ -158,7 +162,7 @@ pub fn starve(
     loop {
         kernel.reset(config, schedule());
         let outcome = round(&mut kernel);
-        let site = kernel.machine().low.site.take();
+        let site = kernel.machine().allocation_faults.site.take();
         let failed = site.is_some();
         call_stacks += usize::from(failed);
         if let Err(stop) = outcome {

@@ -11,9 +11,10 @@ use crate::{
         free::{attend, bystander},
         machine::{Machine, active},
     },
+    subsystem::{driver_object, watchdog},
     trace::{Mark, event::What},
     types::PDRIVER_OBJECT,
-    verifier::violation,
+    verifier::bugcheck::driver_verifier::irql::wake_too_high,
 };
 
 const DISPATCH: u8 = 2;
@@ -80,20 +81,22 @@ pub fn drain() -> Option<Drain> {
     let machine = here()?;
     let cpu = machine.cpu();
     let since = cpu.drain_start.get();
-    cpu.draining.get().then(|| Drain { since, time: machine.time_at_dispatch() })
+    cpu.draining.get().then(|| Drain { since, time: watchdog::time_at_dispatch(&machine) })
 }
 
-/// The virtual time of the last clock tick, in 100-ns units; 0 outside a run. Waits with a time-out
-/// end at ticks, so a wait that ends without a tick in between was ended by something else. Not a
-/// preemption point.
+/// The virtual time of the last clock tick, in 100-ns units; 0 outside a run.
+///
+/// Waits with a time-out end at ticks, so a wait that ends without a tick in between was ended by
+/// something else. Not a preemption point.
 #[inline]
 pub fn last_tick() -> u64 {
     here().map_or(0, |machine| machine.clock.tick_before(machine.clock.now()))
 }
 
-/// Moves the virtual clock on, in 100-ns units. Due timers expire. Their DPCs run as after a clock
-/// interrupt, at once if IRQL allows it. In a free run the DPC watchdog counts the time for the
-/// caller's processor only. A preemption point.
+/// Moves the virtual clock on, in 100-ns units.
+///
+/// Due timers expire. Their DPCs run as after a clock interrupt, at once if IRQL allows it. In a
+/// free run the DPC watchdog counts the time for the caller's processor only. A preemption point.
 ///
 /// Timers expire at clock ticks, which are [`Config::tick`](crate::Config::tick) apart. A relative
 /// due time counts from the last tick before the call that sets the timer. The timer expires at the
@@ -137,9 +140,10 @@ pub fn advance_time(by_100ns: u64) {
     machine.point();
 }
 
-/// Sets the system clock, in 100-ns units, as a user or a time server does. Timers and time-outs
-/// that are due at an absolute time follow it; if their time has passed by the change, they are due
-/// at once. Relative ones do not follow it. A preemption point.
+/// Sets the system clock, in 100-ns units, as a user or a time server does.
+///
+/// Timers and time-outs that are due at an absolute time follow it; if their time has passed by the
+/// change, they are due at once. Relative ones do not follow it. A preemption point.
 ///
 /// # Panics
 /// Panics outside a run.
@@ -212,10 +216,11 @@ fn traced(machine: &Machine, what: impl FnOnce() -> What) {
     machine.record(what);
 }
 
-/// Checks the verifier's rule for wakes, for implementers of wakers. Wakes are allowed at IRQL ≤
-/// DISPATCH_LEVEL, whether or not this wake calls the kernel. Without this call, a wake from an
-/// interrupt's level is detected only if it happens to queue a work item. Does nothing outside a
-/// run.
+/// Checks the verifier's rule for wakes, for implementers of wakers.
+///
+/// Wakes are allowed at IRQL ≤ DISPATCH_LEVEL, whether or not this wake calls the kernel. Without
+/// this call, a wake from an interrupt's level is detected only if it happens to queue a work item.
+/// Does nothing outside a run.
 ///
 /// Above DISPATCH_LEVEL it is bug check 0xC4/0xE5, and the third parameter is the address of the
 /// woken object.
@@ -238,17 +243,13 @@ pub fn check_wake(woken: *const ()) {
     if irql() > DISPATCH
         && let Some(machine) = here()
     {
-        machine.wake_too_high(woken.addr());
+        stop_wake(&machine, woken.addr());
     }
 }
 
-impl Machine {
-    #[cold]
-    fn wake_too_high(&self, woken: usize) -> ! {
-        let (irql, what) = (self.irql(), self.name(woken));
-        let rule = alloc::format!("{what} was woken at IRQL {irql}, not ≤ DISPATCH_LEVEL");
-        self.bug_check(violation(0xC4, [0xE5, irql.into(), woken as u64, 0], rule))
-    }
+#[cold]
+fn stop_wake(machine: &Machine, woken: usize) -> ! {
+    machine.bug_check(wake_too_high(woken, machine.name(woken), machine.irql()))
 }
 
 /// Makes one pool allocation of this thread's simulation return NULL. It is the `nth` one from now,
@@ -270,9 +271,10 @@ pub fn counters() -> Counters {
     loaded_here().map_or_else(Counters::default, |machine| machine.counters())
 }
 
-/// This simulated kernel's `T`, in the place of a driver's static. It is made by `Default` at the
-/// first call, and its address stays the same until the simulation is reset. Like a static it is
-/// never dropped.
+/// This simulated kernel's `T`, in the place of a driver's static.
+///
+/// It is made by `Default` at the first call, and its address stays the same until the simulation
+/// is reset. Like a static it is never dropped.
 ///
 /// # Panics
 /// Panics if the thread has no simulation.
@@ -291,7 +293,7 @@ pub fn image_state<T: Default + 'static>() -> *const T {
 /// Panics if the thread has no simulation.
 pub fn driver_object() -> PDRIVER_OBJECT {
     match loaded_here() {
-        Some(machine) => machine.driver_object(),
+        Some(machine) => driver_object::address(&machine),
         None => outside("driver_object"),
     }
 }

@@ -5,8 +5,6 @@ extern crate alloc;
 use alloc::{boxed::Box, vec::Vec};
 use core::{fmt, ops::RangeInclusive, ptr::NonNull};
 
-#[cfg(feature = "free-running")]
-use crate::engine::free::{self, FreeProgram};
 use crate::{
     config::Config,
     counters::Counters,
@@ -16,16 +14,18 @@ use crate::{
         machine::{Machine, load, loaded},
         order::Order,
         recording::Recording,
-        run::{Threads, Until},
+        run::{Coroutines, Until},
         schedule::Schedule,
     },
     fault::host,
     kernel::pool::PAGE,
     limits::PROCESSORS,
     trace::recorder::{Recorder, Trace},
-    verifier::{Checked, stop::Stop},
+    verifier::{Checked, stop::Stop, unload},
 };
 
+#[cfg(feature = "free-running")]
+use crate::engine::free::{self, FreeProgram};
 /// The possible bytes of a driver's stack.
 const STACKS: RangeInclusive<usize> = 4 << 10..=16 << 20;
 
@@ -42,7 +42,7 @@ const STACKS: RangeInclusive<usize> = 4 << 10..=16 << 20;
 /// ```
 pub struct Simulation {
     machine: NonNull<Machine>,
-    threads: Threads,
+    threads: Coroutines,
     state: State,
 }
 
@@ -72,7 +72,7 @@ impl Simulation {
         check(config);
         let machine = NonNull::from(Box::leak(Box::new(Machine::new(config, schedule))));
         load(Some(machine));
-        Self { machine, threads: Threads::default(), state: State::Ready }
+        Self { machine, threads: Coroutines::default(), state: State::Ready }
     }
 
     /// Begins anew, as [`Simulation::new`] does. It keeps the memory unless `config.pool_size`
@@ -255,7 +255,7 @@ impl Simulation {
     pub fn unload_with(&mut self, processor: usize, unload: Program) -> Result<(), Stop> {
         self.phase(alloc::vec![(processor, unload)], Until::Returned)?;
         self.state = State::Stopped;
-        self.checked(self.machine().check_unload())?;
+        self.checked(unload::check(self.machine()))?;
         self.ended(true)
     }
 
@@ -265,9 +265,9 @@ impl Simulation {
         let machine = self.machine();
         let so_far = machine.so_far();
         if !unloaded {
-            machine.decisions.borrow_mut().end_run(so_far.hash);
+            machine.scheduling.decisions.borrow_mut().end_run(so_far.hash);
         }
-        let fits = machine.schedule.borrow_mut().end(unloaded, so_far);
+        let fits = machine.scheduling.schedule.borrow_mut().end(unloaded, so_far);
         fits.map_err(|message| {
             let stop = Stop::Failure { oracle: "replay", message };
             machine.put_stop(stop.clone());
@@ -297,7 +297,7 @@ impl Simulation {
             "ntsim: an unload of a simulation that has stopped; reset it first"
         );
         self.report()?;
-        self.checked(self.machine().check_unload())?;
+        self.checked(unload::check(self.machine()))?;
         self.ended(true)
     }
 
@@ -332,26 +332,26 @@ impl Simulation {
 
     /// The decisions so far, from which [`Schedule::replay`] makes the same run.
     pub fn recording(&self) -> Recording {
-        self.machine().decisions.borrow().clone()
+        self.machine().scheduling.decisions.borrow().clone()
     }
 
     /// The order of the events and decisions so far; empty without [`Config::trace`]. Another build
     /// that follows it makes the same run, though its preemption points may differ.
     pub fn order(&self) -> Order {
-        Order::new(self.trace().events(), &self.machine().ordered.borrow())
+        Order::new(self.trace().events(), &self.machine().scheduling.ordered.borrow())
     }
 
     /// The result of following an order ([`Schedule::follow`]), if this simulation did. It is the
     /// number of events that came in that order, and the bytes of a schedule ([`Schedule::bytes`])
     /// that makes the same run.
     pub fn followed(&self) -> Option<(usize, Vec<u8>)> {
-        let schedule = self.machine().schedule.borrow();
+        let schedule = self.machine().scheduling.schedule.borrow();
         schedule.follower().map(|follower| follower.outcome(self.trace().events()))
     }
 
     /// Takes the schedule, and leaves round robin in its place.
     pub(crate) fn take_schedule(&mut self) -> Schedule {
-        self.machine().schedule.replace(Schedule::round_robin())
+        self.machine().scheduling.schedule.replace(Schedule::round_robin())
     }
 
     /// The counters.

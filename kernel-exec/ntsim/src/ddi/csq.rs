@@ -11,19 +11,20 @@ extern crate alloc;
 
 use core::ptr::null_mut;
 
-use super::{IoMarkIrpPending, IoReleaseCancelSpinLock, IoSetCancelRoutine, anywhere, irp};
+use super::{IoMarkIrpPending, IoReleaseCancelSpinLock, IoSetCancelRoutine};
 use crate::{
     engine::{
         entry::{enter, here},
         machine::Machine,
     },
+    subsystem::{anywhere, irp},
     trace::Value,
     types::{
         IO_CSQ, IO_CSQ_IRP_CONTEXT, IRP, KIRQL, NTSTATUS, PDEVICE_OBJECT, PIO_CSQ, PIO_CSQ_ACQUIRE_LOCK,
         PIO_CSQ_COMPLETE_CANCELED_IRP, PIO_CSQ_INSERT_IRP, PIO_CSQ_IRP_CONTEXT, PIO_CSQ_PEEK_NEXT_IRP,
         PIO_CSQ_RELEASE_LOCK, PIO_CSQ_REMOVE_IRP, PIRP, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
     },
-    verifier::irql::Ddi,
+    verifier::{bugcheck::irp::IrpUse, irql::Ddi},
 };
 
 /// The `Type` values of a queue and of a context, as in NT.
@@ -124,6 +125,48 @@ fn withdraw(packet: PIRP) -> bool {
     unsafe { IoSetCancelRoutine(packet, None) }.is_some()
 }
 
+fn has_all_routines(csq: &IO_CSQ) -> bool {
+    csq.CsqInsertIrp.is_some()
+        && csq.CsqRemoveIrp.is_some()
+        && csq.CsqPeekNextIrp.is_some()
+        && csq.CsqAcquireLock.is_some()
+        && csq.CsqReleaseLock.is_some()
+        && csq.CsqCompleteCanceledIrp.is_some()
+}
+
+/// Stores the queue of an IRP in the IRP, by its context if the driver gave one.
+fn link(csq: PIO_CSQ, packet: PIRP, context: PIO_CSQ_IRP_CONTEXT) {
+    if !context.is_null() {
+        let filled = IO_CSQ_IRP_CONTEXT { Type: CONTEXT, Irp: packet, Csq: csq };
+        // SAFETY: the caller promises the DDI that a context that is not null is valid for writes.
+        unsafe { context.write_unaligned(filled) };
+    }
+    let mut content = irp::read(packet);
+    let [.., last] = &mut content.DriverContext;
+    *last = if context.is_null() { csq.cast() } else { context.cast() };
+    irp::write(packet, content);
+}
+
+/// Inserts an IRP into the locked queue, with a cancel routine. Returns whether it was canceled
+/// before, in which case it is not in the queue any more.
+fn insert(csq: PIO_CSQ, value: &IO_CSQ, packet: PIRP) -> bool {
+    if let Some(insert) = value.CsqInsertIrp {
+        // SAFETY: the driver's own routine gets its own queue and an IRP; no borrow of the machine
+        // is open [M1].
+        unsafe { insert(csq, packet) };
+    }
+    // SAFETY: the call itself checks that `packet` is an IRP.
+    unsafe { IoMarkIrpPending(packet) };
+    // SAFETY: `cancel` may be called until it is withdrawn, because the IRP is in the queue until
+    // then.
+    unsafe { IoSetCancelRoutine(packet, Some(cancel)) };
+    let canceled = irp::read(packet).Cancel != 0 && withdraw(packet);
+    if canceled {
+        take(csq, value, packet);
+    }
+    canceled
+}
+
 /// Initialises a cancel-safe queue with the driver's routines.
 ///
 /// Returns STATUS_SUCCESS, or STATUS_INVALID_PARAMETER if a routine is missing. Any IRQL
@@ -141,24 +184,19 @@ pub unsafe extern "C" fn IoCsqInitialize(
     CsqCompleteCanceledIrp: PIO_CSQ_COMPLETE_CANCELED_IRP,
 ) -> NTSTATUS {
     let machine = &*enter(Ddi::IoCsqInitialize);
-    let complete = CsqInsertIrp.is_some()
-        && CsqRemoveIrp.is_some()
-        && CsqPeekNextIrp.is_some()
-        && CsqAcquireLock.is_some()
-        && CsqReleaseLock.is_some()
-        && CsqCompleteCanceledIrp.is_some();
+    let fresh = IO_CSQ {
+        Type: QUEUE,
+        CsqInsertIrp,
+        CsqRemoveIrp,
+        CsqPeekNextIrp,
+        CsqAcquireLock,
+        CsqReleaseLock,
+        CsqCompleteCanceledIrp,
+        ReservePointer: null_mut(),
+    };
+    let complete = has_all_routines(&fresh);
     let status = if complete { STATUS_SUCCESS } else { STATUS_INVALID_PARAMETER };
     if complete {
-        let fresh = IO_CSQ {
-            Type: QUEUE,
-            CsqInsertIrp,
-            CsqRemoveIrp,
-            CsqPeekNextIrp,
-            CsqAcquireLock,
-            CsqReleaseLock,
-            CsqCompleteCanceledIrp,
-            ReservePointer: null_mut(),
-        };
         // SAFETY: the caller promises that `Csq` is valid for writes.
         unsafe { anywhere::write(Csq, fresh) };
     }
@@ -185,30 +223,10 @@ pub unsafe extern "C" fn IoCsqInsertIrp(Csq: PIO_CSQ, Irp: PIRP, Context: PIO_CS
         (arguments.map(|argument| machine.pointer(argument)), None)
     });
     let value = load(machine, Csq);
-    machine.checked(machine.irp(Irp, 0x44, Ddi::IoCsqInsertIrp.name()));
-    if !Context.is_null() {
-        // SAFETY: the caller promises that a `Context` that is not null is valid for writes.
-        unsafe { Context.write_unaligned(IO_CSQ_IRP_CONTEXT { Type: CONTEXT, Irp, Csq }) };
-    }
-    let mut content = irp::read(Irp);
-    let [.., last] = &mut content.DriverContext;
-    *last = if Context.is_null() { Csq.cast() } else { Context.cast() };
-    irp::write(Irp, content);
+    machine.checked(irp::serial(machine, Irp, IrpUse::Owned, Ddi::IoCsqInsertIrp.name()));
+    link(Csq, Irp, Context);
     let irql = lock(Csq, &value);
-    if let Some(insert) = value.CsqInsertIrp {
-        // SAFETY: the driver's own routine gets its own queue and an IRP; no borrow of the machine
-        // is open [M1].
-        unsafe { insert(Csq, Irp) };
-    }
-    // SAFETY: the call itself checks that `Irp` is an IRP.
-    unsafe { IoMarkIrpPending(Irp) };
-    // SAFETY: `cancel` may be called until it is withdrawn, because the IRP is in the queue until
-    // then.
-    unsafe { IoSetCancelRoutine(Irp, Some(cancel)) };
-    let canceled = irp::read(Irp).Cancel != 0 && withdraw(Irp);
-    if canceled {
-        take(Csq, &value, Irp);
-    }
+    let canceled = insert(Csq, &value, Irp);
     unlock(Csq, &value, irql);
     if canceled {
         complete(Csq, &value, Irp);

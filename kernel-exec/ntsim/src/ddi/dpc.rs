@@ -6,144 +6,16 @@
 
 extern crate alloc;
 
-use super::objects::{self, TARGET_BASE, USED_BY_HAND, USED_BY_TIMER};
 use crate::{
-    engine::{
-        entry::{enter, enter_run},
-        machine::Machine,
-    },
-    kernel::{dpc::Entry, processor::Activity},
+    engine::entry::{enter, enter_run},
+    subsystem::{dpc, objects},
     trace::Value,
     types::{
-        _KDPC_IMPORTANCE, BOOLEAN, CCHAR, DISPATCH_LEVEL, KDPC, KDPC_IMPORTANCE, NTSTATUS,
-        PKDEFERRED_ROUTINE, PPROCESSOR_NUMBER, PRKDPC, PROCESSOR_NUMBER, PVOID, STATUS_INVALID_PARAMETER,
-        STATUS_SUCCESS,
+        BOOLEAN, CCHAR, KDPC_IMPORTANCE, NTSTATUS, PKDEFERRED_ROUTINE, PPROCESSOR_NUMBER, PRKDPC,
+        PROCESSOR_NUMBER, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
     },
-    verifier::{
-        Checked,
-        bugcheck::timer_or_dpc::{self, Object},
-        irql::Ddi,
-        memory::Use,
-    },
+    verifier::irql::Ddi,
 };
-
-const DISPATCH: u8 = DISPATCH_LEVEL as u8;
-/// The queue length from which on another processor is interrupted whatever the importance of the
-/// DPC.
-const DEPTH_LIMIT: usize = 4;
-
-impl Machine {
-    /// Returns the value of a check, or stops the machine with its violation.
-    pub(crate) fn checked<T>(&self, outcome: Checked<T>) -> T {
-        match outcome {
-            Ok(value) => value,
-            Err(violation) => self.bug_check(violation),
-        }
-    }
-
-    fn initialize_dpc(&self, dpc: *mut KDPC, routine: PKDEFERRED_ROUTINE, context: PVOID) -> Checked<()> {
-        let address = objects::address(dpc);
-        self.check_memory(address, Use::Dpc)?;
-        if routine.is_none() {
-            return Err(timer_or_dpc::dpc_without_routine(address, self.name(address)));
-        }
-        self.forbid_queued(address, "a DPC was initialised")?;
-        objects::initialize_dpc(dpc, routine, context);
-        Ok(())
-    }
-
-    /// Returns a violation if the DPC is in a queue or a set timer will use it.
-    fn forbid_queued(&self, address: usize, what: &str) -> Checked<()> {
-        let kernel = self.kernel.borrow();
-        if let Some((processor, _)) = kernel.dpcs.find_in(address..address + 1) {
-            drop(kernel);
-            return Err(timer_or_dpc::dpc_in_queue(what, processor, address, self.name(address)));
-        }
-        if let Some(timer) = kernel.timers.find_in(address..address + 1) {
-            drop(kernel);
-            return Err(timer_or_dpc::dpc_of_set_timer(what, address, self.name(timer.address)));
-        }
-        Ok(())
-    }
-
-    /// Prepares a DPC for its queue and stores the arguments. Returns none if it is queued already.
-    fn insert_dpc(&self, dpc: *mut KDPC, arguments: (PVOID, PVOID)) -> Checked<Option<KDPC>> {
-        let value = objects::load_dpc(self, dpc)?;
-        let address = objects::address(dpc);
-        if value.ProcessorHistory == USED_BY_TIMER {
-            return Err(timer_or_dpc::timer_dpc_queued_by_hand(address, self.name(address)));
-        }
-        if value.DpcData != 0 {
-            return Ok(None);
-        }
-        let target = objects::target(&value).unwrap_or(self.current.get());
-        let queued = KDPC {
-            ProcessorHistory: USED_BY_HAND,
-            SystemArgument1: arguments.0,
-            SystemArgument2: arguments.1,
-            DpcData: target + 1,
-            ..value
-        };
-        objects::write_dpc(dpc, queued);
-        Ok(Some(queued))
-    }
-
-    /// Queues a DPC that [`Machine::insert_dpc`] has marked, and runs it or interrupts its
-    /// processor when NT would.
-    fn deliver(&self, dpc: *mut KDPC, value: &KDPC) {
-        let target = value.DpcData - 1;
-        let importance = KDPC_IMPORTANCE::from(value.Importance);
-        let entry = Entry { address: objects::address(dpc), in_flight: false };
-        let depth = self.enqueue(target, entry, importance == _KDPC_IMPORTANCE::HighImportance);
-        let now = if target == self.current.get() {
-            importance != _KDPC_IMPORTANCE::LowImportance || self.irql() >= DISPATCH || self.choose(2) == 1
-        } else {
-            self.processor(target).activity.get() == Activity::Idle
-                || depth >= DEPTH_LIMIT
-                || matches!(
-                    importance,
-                    _KDPC_IMPORTANCE::HighImportance | _KDPC_IMPORTANCE::MediumHighImportance
-                )
-                || self.choose(2) == 1
-        };
-        if now {
-            self.request_interrupt(target);
-            if target == self.current.get() {
-                self.take_interrupts();
-            }
-        } else {
-            self.regrant();
-        }
-    }
-
-    /// Removes a DPC from its queue. Returns false if it is in none.
-    fn remove_dpc(&self, dpc: *mut KDPC) -> Checked<bool> {
-        let value = objects::load_dpc(self, dpc)?;
-        let Some(processor) = value.DpcData.checked_sub(1) else { return Ok(false) };
-        let removed = self.kernel.borrow_mut().dpcs.remove(processor, dpc as usize);
-        if !removed {
-            return Err(objects::changed(self, Object::Dpc, dpc as usize));
-        }
-        self.unqueue(processor);
-        objects::write_dpc(dpc, KDPC { DpcData: 0, ..value });
-        Ok(true)
-    }
-
-    /// Updates a processor after a DPC that did not run has left its queue.
-    fn unqueue(&self, processor: usize) {
-        let cpu = self.processor(processor);
-        cpu.queued.set(cpu.queued.get() - 1);
-        if cpu.queued.get() == 0 {
-            cpu.interrupt.set(false);
-            if cpu.activity.get() == Activity::Idle && cpu.ready.get() == 0 {
-                self.make_unrunnable(processor);
-            }
-        }
-        if self.flushers.get() != 0 {
-            self.wake_flushers();
-        }
-    }
-}
 
 /// Initialises a DPC with medium importance and no target. Any IRQL. Bug check 0xC7 if a DPC there
 /// is queued; 0xD1 in paged pool (`nf-wdm-keinitializedpc`).
@@ -162,7 +34,7 @@ pub unsafe extern "C" fn KeInitializeDpc(
         let arguments = [Dpc as usize, routine, objects::untyped(DeferredContext)];
         (arguments.map(|argument| machine.pointer(argument)), None)
     });
-    machine.checked(machine.initialize_dpc(Dpc, DeferredRoutine, DeferredContext));
+    machine.checked(dpc::initialize(machine, Dpc, DeferredRoutine, DeferredContext));
 }
 
 /// Ends the run, because ntsim has no threaded DPCs. NT may run the routines of those at
@@ -207,13 +79,13 @@ pub unsafe extern "C" fn KeInsertQueueDpc(
     SystemArgument2: PVOID,
 ) -> BOOLEAN {
     let Some(machine) = enter_run(Ddi::KeInsertQueueDpc) else { return 1 };
-    let queued = machine.checked(machine.insert_dpc(Dpc, (SystemArgument1, SystemArgument2)));
+    let queued = machine.checked(dpc::insert(&machine, Dpc, (SystemArgument1, SystemArgument2)));
     machine.called(Ddi::KeInsertQueueDpc, |machine| {
         let arguments = [Dpc as usize, objects::untyped(SystemArgument1), objects::untyped(SystemArgument2)];
         (arguments.map(|argument| machine.pointer(argument)), Some(Value::Boolean(queued.is_some())))
     });
     let Some(value) = queued else { return 0 };
-    machine.deliver(Dpc, &value);
+    dpc::deliver(&machine, Dpc, &value);
     1
 }
 
@@ -226,7 +98,7 @@ pub unsafe extern "C" fn KeInsertQueueDpc(
 /// `Dpc` was given to [`KeInitializeDpc`] and is valid.
 pub unsafe extern "C" fn KeRemoveQueueDpc(Dpc: PRKDPC) -> BOOLEAN {
     let machine = &*enter(Ddi::KeRemoveQueueDpc);
-    let removed = machine.checked(machine.remove_dpc(Dpc));
+    let removed = machine.checked(dpc::remove(machine, Dpc));
     machine.called(Ddi::KeRemoveQueueDpc, |machine| {
         ([machine.pointer(Dpc as usize)], Some(Value::Boolean(removed)))
     });
@@ -243,14 +115,7 @@ pub unsafe extern "C" fn KeSetImportanceDpc(Dpc: PRKDPC, Importance: KDPC_IMPORT
     machine.called(Ddi::KeSetImportanceDpc, |machine| {
         ([machine.pointer(Dpc as usize), Value::Signed(Importance.into())], None)
     });
-    if !(0..=3).contains(&Importance) {
-        machine.fail(
-            "not supported",
-            alloc::format!("KeSetImportanceDpc with {Importance}, which is not a KDPC_IMPORTANCE"),
-        );
-    }
-    let value = machine.checked(objects::load_dpc(machine, Dpc));
-    objects::write_dpc(Dpc, KDPC { Importance: Importance as u8, ..value });
+    machine.checked(dpc::set_importance(machine, Dpc, Importance));
 }
 
 /// Sets the processor that a DPC runs on, for later insertions. Returns STATUS_INVALID_PARAMETER if
@@ -263,16 +128,12 @@ pub unsafe extern "C" fn KeSetTargetProcessorDpcEx(Dpc: PRKDPC, ProcNumber: PPRO
     let value = machine.checked(objects::load_dpc(machine, Dpc));
     // SAFETY: the caller promises that `ProcNumber` is valid for reads.
     let target = unsafe { ProcNumber.read() };
-    let processor = machine.processor_index(target);
-    let fits = processor.is_some();
+    let fits = dpc::set_target(machine, Dpc, value, target);
     let status = if fits { STATUS_SUCCESS } else { STATUS_INVALID_PARAMETER };
     machine.called(Ddi::KeSetTargetProcessorDpcEx, |machine| {
         let arguments = [machine.pointer(Dpc as usize), Value::Number(target.Number.into())];
         (arguments, Some(Value::Bits(status.cast_unsigned().into())))
     });
-    if let Some(processor) = processor {
-        objects::write_dpc(Dpc, KDPC { Number: TARGET_BASE + processor as u16, ..value });
-    }
     status
 }
 
@@ -287,10 +148,9 @@ pub unsafe extern "C" fn KeSetTargetProcessorDpc(Dpc: PRKDPC, Number: CCHAR) {
         ([machine.pointer(Dpc as usize), Value::Signed(Number.into())], None)
     });
     let value = machine.checked(objects::load_dpc(machine, Dpc));
-    let number = u8::try_from(Number).ok();
-    let number = number.map(|number| PROCESSOR_NUMBER { Group: 0, Number: number, Reserved: 0 });
-    if let Some(processor) = number.and_then(|number| machine.processor_index(number)) {
-        objects::write_dpc(Dpc, KDPC { Number: TARGET_BASE + processor as u16, ..value });
+    if let Ok(number) = u8::try_from(Number) {
+        let target = PROCESSOR_NUMBER { Group: 0, Number: number, Reserved: 0 };
+        dpc::set_target(machine, Dpc, value, target);
     }
 }
 

@@ -2,36 +2,13 @@
 //! `nf-wdm-kesetevent`, `nf-wdm-keresetevent`, `nf-wdm-keclearevent`, `nf-wdm-kereadstateevent`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-extern crate alloc;
-
-use super::{
-    dispatcher::{self, Waitable},
-    objects,
-};
 use crate::{
-    engine::{
-        entry::{enter, enter_run},
-        machine::Machine,
-    },
+    engine::entry::{enter, enter_run},
+    subsystem::{event, objects},
     trace::Value,
-    types::{_EVENT_TYPE, BOOLEAN, DISPATCH_LEVEL, EVENT_TYPE, KEVENT, KPRIORITY, LONG, PRKEVENT},
-    verifier::{Checked, irql::Ddi, violation},
+    types::{BOOLEAN, EVENT_TYPE, KPRIORITY, LONG, PRKEVENT},
+    verifier::irql::Ddi,
 };
-
-const KIND: &str = "event";
-
-impl Machine {
-    /// Sets or resets an event and returns its state before.
-    pub(crate) fn change_event(&self, address: usize, signalled: bool) -> Checked<LONG> {
-        self.expect_waitable(address, KIND)?;
-        let before = dispatcher::state(address);
-        dispatcher::set_state(address, signalled.into());
-        if signalled && before == 0 {
-            self.signal(address)?;
-        }
-        Ok(before)
-    }
-}
 
 /// Initialises an event.
 ///
@@ -49,20 +26,7 @@ pub unsafe extern "C" fn KeInitializeEvent(Event: PRKEVENT, Type: EVENT_TYPE, St
             [machine.pointer(Event as usize), Value::Signed(Type.into()), Value::Boolean(State != 0)];
         (arguments, None)
     });
-    let synchronization = match Type {
-        _EVENT_TYPE::NotificationEvent => false,
-        _EVENT_TYPE::SynchronizationEvent => true,
-        other => machine.fail(
-            "not supported",
-            alloc::format!("KeInitializeEvent with {other}, which is not an EVENT_TYPE"),
-        ),
-    };
-    let kind = Waitable::Event { synchronization };
-    let address = objects::address(Event);
-    let header = machine.checked(machine.fresh_header(address, kind, (State != 0).into()));
-    // SAFETY: `fresh_header` checked pool memory; for other memory the caller promises that `Event`
-    // is valid for writes.
-    unsafe { Event.write_unaligned(KEVENT { Header: header }) }
+    machine.checked(event::initialize(machine, Event, Type, State != 0));
 }
 
 /// Signals an event and returns its state before, which is 0 if it was not signalled.
@@ -81,16 +45,7 @@ pub unsafe extern "C" fn KeInitializeEvent(Event: PRKEVENT, Type: EVENT_TYPE, St
 pub unsafe extern "C" fn KeSetEvent(Event: PRKEVENT, Increment: KPRIORITY, Wait: BOOLEAN) -> LONG {
     let ddi = Ddi::KeSetEvent;
     let Some(machine) = enter_run(ddi) else { return 0 };
-    let irql = machine.irql();
-    if u32::from(irql) > DISPATCH_LEVEL {
-        let rule = alloc::format!(
-            "KeSetEvent may be called at IRQL ≤ DISPATCH_LEVEL only, but was called at {irql}"
-        );
-        machine.bug_check(violation(0xC4, [0x80, irql.into(), Event as u64, 0], rule));
-    }
-    machine.checked(machine.check_wait_argument(ddi, Wait));
-    let before = machine.checked(machine.change_event(objects::address(Event), true));
-    machine.join(Wait);
+    let before = machine.checked(event::set(&machine, objects::address(Event), Wait));
     machine.called(ddi, |machine| {
         let arguments = [machine.pointer(Event as usize), Value::Signed(Increment.into())];
         (arguments, Some(Value::Signed(before.into())))
@@ -105,7 +60,7 @@ pub unsafe extern "C" fn KeSetEvent(Event: PRKEVENT, Increment: KPRIORITY, Wait:
 /// The same as for [`KeSetEvent`].
 pub unsafe extern "C" fn KeResetEvent(Event: PRKEVENT) -> LONG {
     let machine = &*enter(Ddi::KeResetEvent);
-    let before = machine.checked(machine.change_event(objects::address(Event), false));
+    let before = machine.checked(event::reset(machine, objects::address(Event)));
     machine.called(Ddi::KeResetEvent, |machine| {
         ([machine.pointer(Event as usize)], Some(Value::Signed(before.into())))
     });
@@ -119,7 +74,7 @@ pub unsafe extern "C" fn KeResetEvent(Event: PRKEVENT) -> LONG {
 /// The same as for [`KeSetEvent`].
 pub unsafe extern "C" fn KeClearEvent(Event: PRKEVENT) {
     let machine = &*enter(Ddi::KeClearEvent);
-    machine.checked(machine.change_event(objects::address(Event), false));
+    machine.checked(event::reset(machine, objects::address(Event)));
     machine.called(Ddi::KeClearEvent, |machine| ([machine.pointer(Event as usize)], None));
 }
 
@@ -130,9 +85,7 @@ pub unsafe extern "C" fn KeClearEvent(Event: PRKEVENT) {
 /// The same as for [`KeSetEvent`].
 pub unsafe extern "C" fn KeReadStateEvent(Event: PRKEVENT) -> LONG {
     let machine = &*enter(Ddi::KeReadStateEvent);
-    let address = objects::address(Event);
-    machine.checked(machine.expect_waitable(address, KIND));
-    let state = dispatcher::state(address);
+    let state = machine.checked(event::state(machine, objects::address(Event)));
     machine.called(Ddi::KeReadStateEvent, |machine| {
         ([machine.pointer(Event as usize)], Some(Value::Signed(state.into())))
     });

@@ -2,12 +2,10 @@
 //! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kebugcheckex).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-extern crate alloc;
-
 use crate::{
     engine::entry::enter,
     types::{ULONG, ULONG_PTR},
-    verifier::{irql::Ddi, violation},
+    verifier::{bugcheck::by_the_driver, irql::Ddi},
 };
 
 /// Stops the machine and ends the run with this bug check. Any IRQL (`nf-wdm-kebugcheckex`).
@@ -23,9 +21,5 @@ pub unsafe extern "C" fn KeBugCheckEx(
 ) -> ! {
     let machine = &*enter(Ddi::KeBugCheckEx);
     let parameters = [BugCheckParameter1, BugCheckParameter2, BugCheckParameter3, BugCheckParameter4];
-    machine.bug_check(violation(
-        BugCheckCode,
-        parameters,
-        alloc::string::String::from("the driver called KeBugCheckEx"),
-    ))
+    machine.bug_check(by_the_driver::called(BugCheckCode, parameters))
 }

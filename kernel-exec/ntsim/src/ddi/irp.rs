@@ -9,264 +9,16 @@
 
 extern crate alloc;
 
-use alloc::{boxed::Box, string::String};
-
 use crate::{
-    engine::{entry::enter, machine::Machine},
-    kernel::irp::{Call, Fate},
-    kernel::pool::Request,
+    engine::entry::enter,
+    subsystem::irp,
     trace::Value,
     types::{
-        BOOLEAN, CCHAR, DISPATCH_LEVEL, IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PDRIVER_DISPATCH,
-        PIO_COMPLETION_ROUTINE, PIO_STACK_LOCATION, PIRP, PVOID, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR,
-        SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_ACCESS_VIOLATION, STATUS_PENDING,
+        BOOLEAN, CCHAR, NTSTATUS, PDEVICE_OBJECT, PIO_COMPLETION_ROUTINE, PIO_STACK_LOCATION, PIRP, PVOID,
+        SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS,
     },
-    verifier::{Checked, Violation, irql::Ddi, memory::describe, violation},
+    verifier::irql::Ddi,
 };
-
-const DISPATCH: u8 = DISPATCH_LEVEL as u8;
-
-/// An IRP's `AllocationFlags`. The first says that it has one of the sizes for which NT has
-/// lookaside lists. The second says that it is from such a list, and is set if quota is asked for.
-const IRP_ALLOCATED_FIXED_SIZE: u8 = 0x04;
-const IRP_LOOKASIDE_ALLOCATION: u8 = 0x08;
-/// The most stack locations of those sizes.
-const LARGE_IRP: CCHAR = 8;
-
-/// The tag of IRPs.
-const TAG: [u8; 4] = *b"Irp ";
-
-/// Reads an IRP that is known to be one.
-pub(crate) fn read(irp: PIRP) -> IRP {
-    // SAFETY: every caller has looked up the IRP, so it is one of the machine's and alive.
-    unsafe { irp.read() }
-}
-
-/// Writes an IRP that is known to be one.
-pub(crate) fn write(irp: PIRP, value: IRP) {
-    // SAFETY: every caller has looked up the IRP, so it is one of the machine's and alive.
-    unsafe { irp.write(value) }
-}
-
-/// Returns the stack location with this number, counted from 1. The last location is for the driver
-/// that gets the IRP first.
-pub(crate) fn location(irp: PIRP, number: i8) -> PIO_STACK_LOCATION {
-    let first: PIO_STACK_LOCATION = irp.wrapping_add(1).cast();
-    first.wrapping_offset(isize::from(number) - 1)
-}
-
-/// Reads a stack location that the IRP has.
-pub(crate) fn read_location(irp: PIRP, number: i8) -> IO_STACK_LOCATION {
-    // SAFETY: the IRP's count of locations says that the location is in the IRP's block.
-    unsafe { location(irp, number).read() }
-}
-
-/// Writes a stack location that the IRP has.
-pub(crate) fn write_location(irp: PIRP, number: i8, value: IO_STACK_LOCATION) {
-    // SAFETY: the IRP's count of locations says that the location is in the IRP's block.
-    unsafe { location(irp, number).write(value) }
-}
-
-/// Returns a violation of the I/O manager's rules with a message.
-fn broken_rule(kind: u64, irp: PIRP, rule: String) -> Box<Violation> {
-    match kind {
-        0x44 => violation(0x44, [irp as u64, 0, 0, 0], rule),
-        0x35 => violation(0x35, [irp as u64, 0, 0, 0], rule),
-        kind @ 0x200.. => violation(0xC9, [kind, 0, irp as u64, 0], rule),
-        kind => violation(0xC9, [kind, irp as u64, 0, 0], rule),
-    }
-}
-
-impl Machine {
-    /// Returns the serial number of an IRP, or a violation of this code if `caller` was given
-    /// something else.
-    pub(crate) fn irp(&self, irp: PIRP, kind: u64, caller: &str) -> Checked<u64> {
-        let found = self.kernel.borrow().irps.serial(irp as usize);
-        found.ok_or_else(|| {
-            let given = self.describe_address(irp as usize);
-            broken_rule(kind, irp, alloc::format!("{caller}: {given} is not an IRP"))
-        })
-    }
-
-    /// Describes an address for a message: the freed block that began there, or its name.
-    fn describe_address(&self, address: usize) -> String {
-        let offset = self.arena.offset(address);
-        let block = offset.and_then(|offset| self.kernel.borrow().pool.find(offset).copied());
-        match block.filter(|block| !block.live && Some(block.offset) == offset) {
-            Some(block) => describe(&block),
-            None => self.name(address).into(),
-        }
-    }
-
-    /// Returns a violation of the I/O manager's rules by an IRP.
-    pub(crate) fn irp_violation(&self, kind: u64, irp: PIRP, what: &str) -> Box<Violation> {
-        broken_rule(kind, irp, alloc::format!("IRP {} {what}", self.name(irp as usize)))
-    }
-
-    /// Returns the current location of an IRP that a driver has.
-    pub(super) fn current_location(&self, irp: PIRP, ddi: Ddi) -> Checked<i8> {
-        self.irp(irp, 0x44, ddi.name())?;
-        let IRP { CurrentLocation: current, StackCount: count, .. } = read(irp);
-        if (1..=count).contains(&current) {
-            return Ok(current);
-        }
-        let what = alloc::format!("was passed to {}, but no driver has it", ddi.name());
-        Err(self.irp_violation(0x44, irp, &what))
-    }
-
-    /// Returns the location of the driver that the IRP is sent to next.
-    fn next_location(&self, irp: PIRP, ddi: Ddi) -> Checked<i8> {
-        self.irp(irp, 3, ddi.name())?;
-        match read(irp).CurrentLocation {
-            current @ 2.. => Ok(current - 1),
-            _ => {
-                let what = alloc::format!("has no stack location left for {}", ddi.name());
-                Err(self.irp_violation(0x35, irp, &what))
-            }
-        }
-    }
-
-    fn allocate_irp(&self, stack: CCHAR, quota: bool) -> Checked<PIRP> {
-        let locations = usize::try_from(stack).unwrap_or(0);
-        let size = size_of::<IRP>() + locations * size_of::<IO_STACK_LOCATION>();
-        let irp: PIRP = self.allocate(Request::kernel(size, TAG))?.cast();
-        if irp.is_null() {
-            return Ok(irp);
-        }
-        let flags = match (stack <= LARGE_IRP, quota) {
-            (false, _) => 0,
-            (true, false) => IRP_ALLOCATED_FIXED_SIZE,
-            (true, true) => IRP_ALLOCATED_FIXED_SIZE | IRP_LOOKASIDE_ALLOCATION,
-        };
-        super::irp_reuse::initialize(irp, size as u16, stack, flags);
-        self.kernel.borrow_mut().irps.add(irp.expose_provenance());
-        Ok(irp)
-    }
-
-    fn free_irp(&self, irp: PIRP) -> Checked<()> {
-        self.irp(irp, 1, Ddi::IoFreeIrp.name())?;
-        let IRP { CurrentLocation: current, StackCount: count, .. } = read(irp);
-        if current <= count {
-            return Err(self.irp_violation(0x20B, irp, "was freed while a driver had it"));
-        }
-        self.kernel.borrow_mut().irps.remove(irp as usize);
-        self.free_kernel(irp as usize)
-    }
-
-    /// Returns the dispatch routine of a device for a major function.
-    fn dispatch_routine(&self, device: PDEVICE_OBJECT, major: u8) -> PDRIVER_DISPATCH {
-        // SAFETY: the caller has looked up the device, so it is one of the machine's and alive.
-        let driver = unsafe { device.read() }.DriverObject;
-        // SAFETY: a device points to the machine's driver object, which lives as long as the
-        // simulation.
-        let table = unsafe { driver.read() }.MajorFunction;
-        let routine = table.get(usize::from(major)).copied().filter(|routine| !routine.is_null())?;
-        // SAFETY: the driver put a routine of this type there.
-        Some(unsafe {
-            core::mem::transmute::<PVOID, unsafe extern "C" fn(PDEVICE_OBJECT, PIRP) -> NTSTATUS>(routine)
-        })
-    }
-
-    /// Returns the bug check for a call of a dispatch routine after the driver has set its entry to
-    /// null.
-    fn no_routine(&self, major: u8) -> Box<Violation> {
-        let irql = self.irql();
-        let what = alloc::format!("the driver's MajorFunction[{major:#x}] was called, but is null");
-        if irql < DISPATCH {
-            self.raised(STATUS_ACCESS_VIOLATION, &what)
-        } else {
-            violation(0xD1, [0, irql.into(), 8, 0], what)
-        }
-    }
-
-    fn call_driver(&self, device: PDEVICE_OBJECT, irp: PIRP) -> Checked<NTSTATUS> {
-        let irql = self.irql();
-        let serial = self.irp(irp, 3, Ddi::IofCallDriver.name())?;
-        if u32::from(irql) > DISPATCH_LEVEL {
-            let rule = alloc::format!("IofCallDriver was called at IRQL {irql}, above DISPATCH_LEVEL");
-            return Err(violation(0xC9, [0x10, irql.into(), 0, 0], rule));
-        }
-        self.check_no_spin_lock(Ddi::IofCallDriver)?;
-        if self.kernel.borrow().devices.get(device as usize).is_none() {
-            let rule = alloc::format!("IofCallDriver: {} is not a device", self.name(device as usize));
-            return Err(violation(0xC9, [4, device as u64, 0, 0], rule));
-        }
-        if read(irp).CancelRoutine.is_some() {
-            return Err(self.irp_violation(
-                0x203,
-                irp,
-                "was sent on without clearing its cancel routine first",
-            ));
-        }
-        let number = self.next_location(irp, Ddi::IofCallDriver)?;
-        let mut kernel = self.kernel.borrow_mut();
-        kernel.irps.note(serial, number + 1, |call| call.fate = Fate::Forwarded);
-        // A driver that has skipped its location passes that location to the driver below.
-        kernel.irps.note(serial, number, |call| call.fate = Fate::Forwarded);
-        let call = kernel.irps.begin_call(serial, number);
-        drop(kernel);
-        write(irp, IRP { CurrentLocation: number, CurrentStackLocation: location(irp, number), ..read(irp) });
-        let stack = IO_STACK_LOCATION { DeviceObject: device, ..read_location(irp, number) };
-        write_location(irp, number, stack);
-        self.reference_io_object(device as usize)?;
-        let locks = self.locks_held();
-        let status = match self.dispatch_routine(device, stack.MajorFunction) {
-            // SAFETY: the driver's routine gets one of its devices and an IRP for it; no borrow of
-            // the machine is open [M1].
-            Some(routine) => self.in_dispatch(|| self.call_out(|| unsafe { routine(device, irp) })),
-            None => return Err(self.no_routine(stack.MajorFunction)),
-        };
-        self.dereference_io_object(device as usize)?;
-        if self.irql() != irql {
-            let rule = alloc::format!(
-                "a dispatch routine was called at IRQL {irql} and returned at {}",
-                self.irql()
-            );
-            return Err(violation(0xC9, [5, device as u64, irql.into(), self.irql().into()], rule));
-        }
-        self.check_locks_given_back("a dispatch routine", locks)?;
-        let still_has_it = self.kernel.borrow().irps.serial(irp as usize) == Some(serial)
-            && read(irp).CurrentLocation == number;
-        if still_has_it {
-            self.note_mark(irp, serial, number);
-        }
-        let call = self.kernel.borrow_mut().irps.end_call(call);
-        self.judge_dispatch(irp, call, status)?;
-        Ok(status)
-    }
-
-    /// Notes that the driver at this location has marked the IRP pending, if it has. In C that is
-    /// inline, and not a call.
-    pub(super) fn note_mark(&self, irp: PIRP, serial: u64, number: i8) {
-        if read_location(irp, number).Control & SL_PENDING_RETURNED != 0 {
-            self.kernel.borrow_mut().irps.note(serial, number, |call| call.marked = true);
-        }
-    }
-
-    /// Checks the status that a dispatch routine returned against its treatment of the IRP.
-    fn judge_dispatch(&self, irp: PIRP, call: Option<Call>, status: NTSTATUS) -> Checked<()> {
-        let Some(Call { marked, fate, .. }) = call else { return Ok(()) };
-        let pending = status == STATUS_PENDING;
-        let (kind, what) = match fate {
-            _ if marked && !pending => {
-                (0x23E, "was marked pending, but the dispatch routine did not return STATUS_PENDING")
-            }
-            Fate::Forwarded => return Ok(()),
-            _ if pending && !marked => {
-                (0x23D, "was not marked pending, but the dispatch routine returned STATUS_PENDING")
-            }
-            Fate::Kept if !pending => (
-                0x226,
-                "was neither sent on nor completed, but the dispatch routine did not return STATUS_PENDING",
-            ),
-            Fate::Completed(completed) if !pending && completed != status => {
-                (0x224, "was completed with another status than the dispatch routine returned")
-            }
-            _ => return Ok(()),
-        };
-        Err(self.irp_violation(kind, irp, what))
-    }
-}
 
 /// Allocates an IRP with `StackSize` stack locations, one for each driver below. Returns null if
 /// memory is low. IRQL ≤ DISPATCH_LEVEL.
@@ -281,7 +33,7 @@ pub unsafe extern "C" fn IoAllocateIrp(StackSize: CCHAR, ChargeQuota: BOOLEAN) -
     if !(1..CCHAR::MAX).contains(&StackSize) {
         machine.fail("not supported", alloc::format!("IoAllocateIrp with {StackSize} stack locations"));
     }
-    let irp = machine.checked(machine.allocate_irp(StackSize, ChargeQuota != 0));
+    let irp = machine.checked(irp::allocate(machine, StackSize, ChargeQuota != 0));
     machine.called(Ddi::IoAllocateIrp, |machine| {
         ([Value::Signed(StackSize.into())], Some(machine.pointer(irp as usize)))
     });
@@ -296,7 +48,7 @@ pub unsafe extern "C" fn IoAllocateIrp(StackSize: CCHAR, ChargeQuota: BOOLEAN) -
 pub unsafe extern "C" fn IoFreeIrp(Irp: PIRP) {
     let machine = &*enter(Ddi::IoFreeIrp);
     machine.called(Ddi::IoFreeIrp, |machine| ([machine.pointer(Irp as usize)], None));
-    machine.checked(machine.free_irp(Irp));
+    machine.checked(irp::free(machine, Irp));
 }
 
 /// Sends an IRP to a device by calling its driver's dispatch routine for the next stack location's
@@ -328,7 +80,7 @@ pub unsafe extern "C" fn IofCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: PIRP) 
     machine.called(Ddi::IofCallDriver, |machine| {
         ([machine.pointer(DeviceObject as usize), machine.pointer(Irp as usize)], None)
     });
-    machine.checked(machine.call_driver(DeviceObject, Irp))
+    machine.checked(irp::call_driver(machine, DeviceObject, Irp))
 }
 
 /// Marks the IRP pending, which means that the dispatch routine will return STATUS_PENDING. Any
@@ -339,11 +91,7 @@ pub unsafe extern "C" fn IofCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: PIRP) 
 pub unsafe extern "C" fn IoMarkIrpPending(Irp: PIRP) {
     let machine = &*enter(Ddi::IoMarkIrpPending);
     machine.called(Ddi::IoMarkIrpPending, |machine| ([machine.pointer(Irp as usize)], None));
-    let number = machine.checked(machine.current_location(Irp, Ddi::IoMarkIrpPending));
-    let stack = read_location(Irp, number);
-    write_location(Irp, number, IO_STACK_LOCATION { Control: stack.Control | SL_PENDING_RETURNED, ..stack });
-    let serial = machine.checked(machine.irp(Irp, 0x44, Ddi::IoMarkIrpPending.name()));
-    machine.kernel.borrow_mut().irps.note(serial, number, |call| call.marked = true);
+    machine.checked(irp::mark_pending(machine, Irp));
 }
 
 /// Returns the stack location of the driver that has the IRP. Any IRQL. Bug check 0x44 if no driver
@@ -353,9 +101,9 @@ pub unsafe extern "C" fn IoMarkIrpPending(Irp: PIRP) {
 /// The same as for [`IoMarkIrpPending`]; the location is the IRP's.
 pub unsafe extern "C" fn IoGetCurrentIrpStackLocation(Irp: PIRP) -> PIO_STACK_LOCATION {
     let machine = &*enter(Ddi::IoGetCurrentIrpStackLocation);
-    let number = machine.checked(machine.current_location(Irp, Ddi::IoGetCurrentIrpStackLocation));
+    let number = machine.checked(irp::current_location(machine, Irp, Ddi::IoGetCurrentIrpStackLocation));
     machine.called(Ddi::IoGetCurrentIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
-    location(Irp, number)
+    irp::location(Irp, number)
 }
 
 /// Returns the stack location of the driver that the IRP is sent to next. Any IRQL. Bug check 0x35
@@ -365,14 +113,16 @@ pub unsafe extern "C" fn IoGetCurrentIrpStackLocation(Irp: PIRP) -> PIO_STACK_LO
 /// The same as for [`IoGetCurrentIrpStackLocation`].
 pub unsafe extern "C" fn IoGetNextIrpStackLocation(Irp: PIRP) -> PIO_STACK_LOCATION {
     let machine = &*enter(Ddi::IoGetNextIrpStackLocation);
-    let number = machine.checked(machine.next_location(Irp, Ddi::IoGetNextIrpStackLocation));
+    let number = machine.checked(irp::next_location(machine, Irp, Ddi::IoGetNextIrpStackLocation));
     machine.called(Ddi::IoGetNextIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
-    location(Irp, number)
+    irp::location(Irp, number)
 }
 
 /// Sets the routine that is called when the driver below has completed the IRP, with success, with
-/// an error, or after a cancel. IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x4E530002. Bug
-/// check 0x35 without a location left (`nf-wdm-iosetcompletionroutine`).
+/// an error, or after a cancel.
+///
+/// IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x4E530002. Bug check 0x35 without a location
+/// left (`nf-wdm-iosetcompletionroutine`).
 ///
 /// # Safety
 /// The same as for [`IoMarkIrpPending`]; the routine may be called with `Context`.
@@ -386,21 +136,19 @@ pub unsafe extern "C" fn IoSetCompletionRoutine(
 ) {
     let machine = &*enter(Ddi::IoSetCompletionRoutine);
     machine.called(Ddi::IoSetCompletionRoutine, |machine| ([machine.pointer(Irp as usize)], None));
-    machine.checked(machine.check_documented_irql(Ddi::IoSetCompletionRoutine, DISPATCH));
-    let number = machine.checked(machine.next_location(Irp, Ddi::IoSetCompletionRoutine));
     let flags = [
         (InvokeOnSuccess, SL_INVOKE_ON_SUCCESS),
         (InvokeOnError, SL_INVOKE_ON_ERROR),
         (InvokeOnCancel, SL_INVOKE_ON_CANCEL),
     ];
     let control = flags.iter().filter(|(wanted, _)| *wanted != 0).fold(0, |control, (_, bit)| control | bit);
-    let stack = read_location(Irp, number);
-    write_location(Irp, number, IO_STACK_LOCATION { CompletionRoutine, Context, Control: control, ..stack });
+    machine.checked(irp::set_completion_routine(machine, Irp, CompletionRoutine, Context, control));
 }
 
-/// Copies the current location's parameters to the location of the driver below. IRQL ≤
-/// DISPATCH_LEVEL, otherwise bug check 0xC4/0x4E530002. Bug check 0x44 if no driver has the IRP;
-/// 0x35 without a location left (`nf-wdm-iocopycurrentirpstacklocationtonext`).
+/// Copies the current location's parameters to the location of the driver below.
+///
+/// IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x4E530002. Bug check 0x44 if no driver has the
+/// IRP; 0x35 without a location left (`nf-wdm-iocopycurrentirpstacklocationtonext`).
 ///
 /// # Safety
 /// The same as for [`IoMarkIrpPending`].
@@ -408,24 +156,19 @@ pub unsafe extern "C" fn IoCopyCurrentIrpStackLocationToNext(Irp: PIRP) {
     let machine = &*enter(Ddi::IoCopyCurrentIrpStackLocationToNext);
     machine
         .called(Ddi::IoCopyCurrentIrpStackLocationToNext, |machine| ([machine.pointer(Irp as usize)], None));
-    machine.checked(machine.check_documented_irql(Ddi::IoCopyCurrentIrpStackLocationToNext, DISPATCH));
-    let number = machine.checked(machine.current_location(Irp, Ddi::IoCopyCurrentIrpStackLocationToNext));
-    let next = machine.checked(machine.next_location(Irp, Ddi::IoCopyCurrentIrpStackLocationToNext));
-    let IO_STACK_LOCATION { CompletionRoutine, Context, .. } = read_location(Irp, next);
-    let copy = IO_STACK_LOCATION { Control: 0, CompletionRoutine, Context, ..read_location(Irp, number) };
-    write_location(Irp, next, copy);
+    machine.checked(irp::copy_to_next(machine, Irp));
 }
 
 /// Passes the current stack location itself to the driver below, with the completion routine of the
-/// driver above. A driver may do so if it sets no routine of its own and has not marked the IRP
-/// pending. Any IRQL. Bug check 0x44 if no driver has the IRP
-/// (`nf-wdm-ioskipcurrentirpstacklocation`).
+/// driver above.
+///
+/// A driver may do so if it sets no routine of its own and has not marked the IRP pending. Any
+/// IRQL. Bug check 0x44 if no driver has the IRP (`nf-wdm-ioskipcurrentirpstacklocation`).
 ///
 /// # Safety
 /// The same as for [`IoMarkIrpPending`].
 pub unsafe extern "C" fn IoSkipCurrentIrpStackLocation(Irp: PIRP) {
     let machine = &*enter(Ddi::IoSkipCurrentIrpStackLocation);
     machine.called(Ddi::IoSkipCurrentIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
-    let number = machine.checked(machine.current_location(Irp, Ddi::IoSkipCurrentIrpStackLocation)) + 1;
-    write(Irp, IRP { CurrentLocation: number, CurrentStackLocation: location(Irp, number), ..read(Irp) });
+    machine.checked(irp::skip_current(machine, Irp));
 }

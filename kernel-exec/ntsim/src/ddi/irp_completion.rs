@@ -2,132 +2,13 @@
 //! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-iofcompleterequest).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-extern crate alloc;
-
-use super::irp::{location, read, read_location, write, write_location};
 use crate::{
-    engine::{entry::enter, machine::Machine},
+    engine::entry::enter,
+    subsystem::irp_completion,
     trace::Value,
-    types::{
-        CCHAR, DISPATCH_LEVEL, IO_STACK_LOCATION, IRP, PIRP, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR,
-        SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
-    },
-    verifier::{Checked, irql::Ddi, violation},
+    types::{CCHAR, PIRP},
+    verifier::irql::Ddi,
 };
-
-/// Returns a location as NT leaves it when the IRP goes up. The request's parameters, its marks and
-/// the conditions of the completion routine are cleared.
-fn left(location: IO_STACK_LOCATION) -> IO_STACK_LOCATION {
-    IO_STACK_LOCATION {
-        MinorFunction: 0,
-        Flags: 0,
-        Control: 0,
-        Parameters: [0; 4],
-        FileObject: core::ptr::null_mut(),
-        ..location
-    }
-}
-
-impl Machine {
-    /// Checks that a completion routine has returned with the IRQL and the spin locks with which it
-    /// was called.
-    fn check_completion_routine(&self, before: u8, locks: usize) -> Checked<()> {
-        let irql = self.irql();
-        if irql != before {
-            let parameter = u64::from(irql) << 16 | u64::from(before) << 8;
-            let rule =
-                alloc::format!("a completion routine was called at IRQL {before} and returned at {irql}");
-            return Err(violation(0xC8, [parameter, 0, 0, 0], rule));
-        }
-        self.check_locks_given_back("a completion routine", locks)
-    }
-
-    /// Completes an IRP by calling the completion routines from the current location up.
-    pub(crate) fn complete_irp(&self, irp: PIRP) -> Checked<()> {
-        let irql = self.irql();
-        if u32::from(irql) > DISPATCH_LEVEL {
-            let rule = alloc::format!("IRP {} was completed at IRQL {irql}", self.name(irp as usize));
-            return Err(violation(0xC9, [0x0E, irql.into(), irp as u64, 0], rule));
-        }
-        self.check_no_spin_lock(Ddi::IofCompleteRequest)?;
-        let mut current = self.current_location(irp, Ddi::IofCompleteRequest)?;
-        let serial = self.irp(irp, 0x44, Ddi::IofCompleteRequest.name())?;
-        let value = read(irp);
-        let status = value.IoStatus.Status;
-        if status == STATUS_PENDING || status == -1 {
-            let rule = alloc::format!(
-                "IRP {} was completed with {status:#x}, which is not a final status",
-                self.name(irp as usize)
-            );
-            return Err(violation(0xC9, [6, status.cast_unsigned().into(), irp as u64, 0], rule));
-        }
-        if let Some(routine) = value.CancelRoutine {
-            let rule = alloc::format!(
-                "IRP {} was completed without clearing its cancel routine first",
-                self.name(irp as usize)
-            );
-            return Err(violation(0xC9, [7, routine as usize as u64, irp as u64, 0], rule));
-        }
-        self.note_mark(irp, serial, current);
-        let locks = self.locks_held();
-        loop {
-            let value = read(irp);
-            self.kernel.borrow_mut().irps.complete(serial, current, value.IoStatus.Status);
-            let stack = read_location(irp, current);
-            let pending = u8::from(stack.Control & SL_PENDING_RETURNED != 0);
-            write_location(irp, current, left(stack));
-            current += 1;
-            write(
-                irp,
-                IRP {
-                    PendingReturned: pending,
-                    CurrentLocation: current,
-                    CurrentStackLocation: location(irp, current),
-                    ..value
-                },
-            );
-            let wanted = match (value.Cancel != 0, value.IoStatus.Status >= 0) {
-                (true, _) if stack.Control & SL_INVOKE_ON_CANCEL != 0 => true,
-                (_, true) => stack.Control & SL_INVOKE_ON_SUCCESS != 0,
-                (_, false) => stack.Control & SL_INVOKE_ON_ERROR != 0,
-            };
-            if let Some(routine) = stack.CompletionRoutine.filter(|_| wanted) {
-                let device = if current > value.StackCount {
-                    core::ptr::null_mut()
-                } else {
-                    read_location(irp, current).DeviceObject
-                };
-                // SAFETY: the driver set this routine for this IRP; no borrow of the machine is
-                // open [M1].
-                let answer = self.call_out(|| unsafe { routine(device, irp, stack.Context) });
-                self.check_completion_routine(irql, locks)?;
-                if answer == STATUS_MORE_PROCESSING_REQUIRED {
-                    return Ok(());
-                }
-                self.irp(
-                    irp,
-                    0x44,
-                    "was freed by a completion routine that did not return STATUS_MORE_PROCESSING_REQUIRED",
-                )?;
-            } else if pending != 0 && current <= value.StackCount {
-                let stack = read_location(irp, current);
-                write_location(
-                    irp,
-                    current,
-                    IO_STACK_LOCATION { Control: stack.Control | SL_PENDING_RETURNED, ..stack },
-                );
-            }
-            if current > value.StackCount {
-                let message = alloc::format!(
-                    "IRP {} was completed up to the driver that allocated it: that driver's completion routine \
-                     must free it and return STATUS_MORE_PROCESSING_REQUIRED",
-                    self.name(irp as usize)
-                );
-                self.fail("not supported", message);
-            }
-        }
-    }
-}
 
 /// Completes an IRP by calling the completion routines of the drivers above, the lowest first,
 /// until one returns STATUS_MORE_PROCESSING_REQUIRED.
@@ -152,5 +33,5 @@ pub unsafe extern "C" fn IofCompleteRequest(Irp: PIRP, PriorityBoost: CCHAR) {
     machine.called(Ddi::IofCompleteRequest, |machine| {
         ([machine.pointer(Irp as usize), Value::Signed(PriorityBoost.into())], None)
     });
-    machine.checked(machine.complete_irp(Irp));
+    machine.checked(irp_completion::complete(machine, Irp));
 }

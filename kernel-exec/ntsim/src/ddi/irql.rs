@@ -2,61 +2,15 @@
 //! `nf-wdm-keraiseirql`, `nf-wdm-kelowerirql`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-extern crate alloc;
-
 use crate::{
-    engine::{entry::enter, machine::Machine},
+    engine::entry::enter,
+    subsystem::{irql, join},
     trace::Value,
-    types::{DISPATCH_LEVEL, HIGH_LEVEL, KIRQL},
-    verifier::{
-        irql::{Ddi, irql_name},
-        violation,
-    },
+    types::{DISPATCH_LEVEL, KIRQL},
+    verifier::irql::Ddi,
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
-const HIGH: u8 = HIGH_LEVEL as u8;
-
-impl Machine {
-    /// Raises IRQL and returns the IRQL before.
-    pub(crate) fn raise(&self, to: KIRQL) -> KIRQL {
-        let from = self.irql();
-        if to < from || to > HIGH {
-            let rule = alloc::format!(
-                "IRQL was to be raised from {from} ({}) to {to} ({}), which is lower or not an IRQL",
-                irql_name(from),
-                irql_name(to)
-            );
-            self.bug_check(violation(0xC4, [0x30, from.into(), to.into(), 0], rule));
-        }
-        let cpu = self.cpu();
-        cpu.irql.set(to);
-        if from < DISPATCH && to >= DISPATCH {
-            cpu.dispatch_start.set(self.clock.now());
-        }
-        self.page_out();
-        from
-    }
-
-    /// Lowers IRQL. If it goes below DISPATCH_LEVEL, the DPCs that were held off run before this
-    /// returns.
-    pub(crate) fn lower(&self, to: KIRQL) {
-        let from = self.irql();
-        if to > from {
-            let rule = alloc::format!(
-                "IRQL was to be lowered from {from} ({}) to {to} ({}), which is higher",
-                irql_name(from),
-                irql_name(to)
-            );
-            self.bug_check(violation(0xC4, [0x31, from.into(), to.into(), 0], rule));
-        }
-        if to < DISPATCH && self.cpu().in_dpc.get() {
-            let rule = alloc::format!("a DPC routine lowered IRQL to {to}, below DISPATCH_LEVEL");
-            self.bug_check(violation(0xC4, [0x31, from.into(), to.into(), 1], rule));
-        }
-        self.set_irql(to);
-    }
-}
 
 /// Returns the current processor's IRQL. Any IRQL (`nf-wdm-kegetcurrentirql`).
 ///
@@ -76,7 +30,7 @@ pub unsafe extern "C" fn KeGetCurrentIrql() -> KIRQL {
 /// The same as for [`KeGetCurrentIrql`].
 pub unsafe extern "C" fn KfRaiseIrql(NewIrql: KIRQL) -> KIRQL {
     let machine = &*enter(Ddi::KfRaiseIrql);
-    let before = machine.raise(NewIrql);
+    let before = irql::raise(machine, NewIrql);
     machine
         .called(Ddi::KfRaiseIrql, |_| ([Value::Number(NewIrql.into())], Some(Value::Number(before.into()))));
     before
@@ -89,20 +43,22 @@ pub unsafe extern "C" fn KfRaiseIrql(NewIrql: KIRQL) -> KIRQL {
 /// The same as for [`KeGetCurrentIrql`].
 pub unsafe extern "C" fn KeRaiseIrqlToDpcLevel() -> KIRQL {
     let machine = &*enter(Ddi::KeRaiseIrqlToDpcLevel);
-    let before = machine.raise(DISPATCH);
+    let before = irql::raise(machine, DISPATCH);
     machine.called(Ddi::KeRaiseIrqlToDpcLevel, |_| ([], Some(Value::Number(before.into()))));
     before
 }
 
-/// Lowers IRQL to `NewIrql`. Below DISPATCH_LEVEL, the DPCs that were held off run before it
-/// returns. Any IRQL from `NewIrql` on, otherwise bug check 0xC4/0x31, also if a DPC routine goes
-/// below DISPATCH_LEVEL (`nf-wdm-kelowerirql`).
+/// Lowers IRQL to `NewIrql`.
+///
+/// Below DISPATCH_LEVEL, the DPCs that were held off run before it returns. Any IRQL from `NewIrql`
+/// on, otherwise bug check 0xC4/0x31, also if a DPC routine goes below DISPATCH_LEVEL
+/// (`nf-wdm-kelowerirql`).
 ///
 /// # Safety
 /// The same as for [`KeGetCurrentIrql`].
 pub unsafe extern "C" fn KeLowerIrql(NewIrql: KIRQL) {
     let machine = &*enter(Ddi::KeLowerIrql);
     machine.called(Ddi::KeLowerIrql, |_| ([Value::Number(NewIrql.into())], None));
-    machine.checked(machine.check_joined(Ddi::KeLowerIrql));
-    machine.lower(NewIrql);
+    machine.checked(join::check_none(machine, Ddi::KeLowerIrql));
+    irql::lower(machine, NewIrql);
 }

@@ -6,163 +6,13 @@
 //! processor does not spin, and cannot run until the lock is released.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-extern crate alloc;
-
-use alloc::vec::Vec;
-
 use crate::{
-    engine::{entry::enter, machine::Machine},
-    kernel::lock::Held,
+    engine::entry::enter,
+    subsystem::{irql, spin_lock},
     trace::Value,
-    types::{BOOLEAN, DISPATCH_LEVEL, KIRQL, KSPIN_LOCK, PKSPIN_LOCK},
-    verifier::{Checked, irql::Ddi, memory::Use, violation},
+    types::{BOOLEAN, KIRQL, PKSPIN_LOCK},
+    verifier::{bugcheck::driver_verifier::locks::SpinLockCall, irql::Ddi},
 };
-
-const DISPATCH: u8 = DISPATCH_LEVEL as u8;
-
-fn read(lock: PKSPIN_LOCK) -> KSPIN_LOCK {
-    // SAFETY: pool memory was checked; for other memory the driver promised that the lock is valid.
-    unsafe { lock.read_unaligned() }
-}
-
-fn write(lock: PKSPIN_LOCK, value: KSPIN_LOCK) {
-    // SAFETY: pool memory was checked; for other memory the driver promised that the lock is valid.
-    unsafe { lock.write_unaligned(value) }
-}
-
-impl Machine {
-    /// Returns a violation if IRQL is not in the range for this call.
-    pub(crate) fn lock_irql(&self, lock: PKSPIN_LOCK, ddi: Ddi, kind: u64, fits: bool) -> Checked<()> {
-        if fits {
-            return Ok(());
-        }
-        let irql = self.irql();
-        let range = match kind {
-            0x42 => "at IRQL ≤ DISPATCH_LEVEL",
-            0x32 => "at DISPATCH_LEVEL",
-            _ => "at IRQL ≥ DISPATCH_LEVEL",
-        };
-        let (ddi, name) = (ddi.name(), self.name(lock as usize));
-        let rule = alloc::format!("{ddi} for {name} may be called {range} only, but was called at {irql}");
-        Err(violation(0xC4, [kind, irql.into(), lock as u64, 0], rule))
-    }
-
-    /// Waits until the lock is free and acquires it, with a queue handle or without one. IRQL ≥
-    /// DISPATCH_LEVEL.
-    pub(crate) fn acquire(&self, lock: PKSPIN_LOCK, ddi: Ddi, handle: usize) -> Checked<()> {
-        if self.config.get().lock_order {
-            self.check_lock_order(lock as usize)?;
-        }
-        self.take_lock(lock, ddi, handle)
-    }
-
-    /// Acquires a lock like [`Machine::acquire`], without a check of the lock order. The caller has
-    /// seen that the lock is free, or the order was checked.
-    fn take_lock(&self, lock: PKSPIN_LOCK, ddi: Ddi, handle: usize) -> Checked<()> {
-        let (address, me) = (lock as usize, self.current.get());
-        loop {
-            self.check_memory(address, Use::Lock)?;
-            let holder = self.kernel.borrow().locks.holder(address);
-            match (holder, read(lock)) {
-                (None, 0) => break,
-                (Some(holder), _) if holder == me => {
-                    let rule = alloc::format!(
-                        "spin lock {} was acquired by processor {me}, which holds it already: spin locks are not recursive",
-                        self.name(address)
-                    );
-                    return Err(violation(0xC4, [0x1000, address as u64, 0, 0], rule));
-                }
-                (Some(_), _) => self.wait_for_lock(address, ddi),
-                (None, word) => {
-                    let rule = alloc::format!(
-                        "no processor holds spin lock {}, but its word is {word:#x}: not initialised, or overwritten",
-                        self.name(address)
-                    );
-                    return Err(violation(0xC4, [0x1002, address as u64, 0, 0], rule));
-                }
-            }
-        }
-        // The word is 1, or the address of the queue handle, as in NT.
-        write(lock, if handle == 0 { 1 } else { handle as KSPIN_LOCK });
-        self.kernel.borrow_mut().locks.acquire(Held { address, processor: me, handle });
-        Ok(())
-    }
-
-    /// Returns how many spin locks this processor holds.
-    pub(crate) fn locks_held(&self) -> usize {
-        self.kernel.borrow().locks.held_by(self.current.get())
-    }
-
-    /// Returns a violation if this processor holds more spin locks than when it called a driver's
-    /// routine.
-    pub(crate) fn check_locks_given_back(&self, routine: &str, before: usize) -> Checked<()> {
-        let me = self.current.get();
-        let kernel = self.kernel.borrow();
-        let held = kernel.locks.held().iter().filter(|held| held.processor == me).nth(before).copied();
-        drop(kernel);
-        let Some(held) = held else { return Ok(()) };
-        let rule = alloc::format!("{routine} returned holding the spin lock {}", self.name(held.address));
-        Err(violation(0xC4, [0x1006, held.address as u64, me as u64, 0], rule))
-    }
-
-    /// Returns a violation if this processor holds a lock that was once acquired while the one at
-    /// `address` was held.
-    #[cold]
-    fn check_lock_order(&self, address: usize) -> Checked<()> {
-        let mut kernel = self.kernel.borrow_mut();
-        let me = self.current.get();
-        let others = |held: &&Held| held.processor == me && held.address != address;
-        let held: Vec<usize> = kernel.locks.held().iter().filter(others).map(|held| held.address).collect();
-        let wrong = held.into_iter().find(|first| !kernel.order.add(*first, address));
-        drop(kernel);
-        let Some(first) = wrong else { return Ok(()) };
-        let rule = alloc::format!(
-            "spin lock {} was acquired while {} was held, but they were once acquired in the opposite order",
-            self.name(address),
-            self.name(first)
-        );
-        Err(violation(0xC4, [0x1001, address as u64, first as u64, 0], rule))
-    }
-
-    /// Releases the lock if this processor acquired it with this queue handle or, with 0, without
-    /// one.
-    pub(crate) fn release(&self, lock: PKSPIN_LOCK, handle: usize) -> Checked<()> {
-        let (address, me) = (lock as usize, self.current.get());
-        self.check_memory(address, Use::Lock)?;
-        let holder = self.kernel.borrow().locks.holder(address);
-        match holder {
-            Some(holder) if holder == me => {}
-            Some(holder) => {
-                let rule = alloc::format!(
-                    "spin lock {} was released by processor {me}, but processor {holder} holds it",
-                    self.name(address)
-                );
-                return Err(violation(0xC4, [0x1004, address as u64, holder as u64, me as u64], rule));
-            }
-            None => {
-                let rule = alloc::format!(
-                    "spin lock {} was released, but no processor holds it",
-                    self.name(address)
-                );
-                return Err(violation(0xC4, [0x1007, address as u64, 0, 0], rule));
-            }
-        }
-        let with = self.kernel.borrow().locks.handle(address);
-        if with != handle {
-            let rule = alloc::format!(
-                "spin lock {} was acquired with the queue handle {}, but released with {}",
-                self.name(address),
-                self.name(with),
-                self.name(handle)
-            );
-            return Err(violation(0xC4, [0x1007, address as u64, 0, 0], rule));
-        }
-        write(lock, 0);
-        self.kernel.borrow_mut().locks.release(address);
-        self.wake_waiters(address);
-        Ok(())
-    }
-}
 
 /// Initialises a spin lock as free. Any IRQL. Bug check 0xC4/0x1005 if the lock is held
 /// (`nf-wdm-keinitializespinlock`).
@@ -172,50 +22,39 @@ impl Machine {
 pub unsafe extern "C" fn KeInitializeSpinLock(SpinLock: PKSPIN_LOCK) {
     let machine = &*enter(Ddi::KeInitializeSpinLock);
     machine.called(Ddi::KeInitializeSpinLock, |machine| ([machine.pointer(SpinLock as usize)], None));
-    machine.checked(machine.check_memory(SpinLock as usize, Use::Lock));
-    let holder = machine.kernel.borrow().locks.holder(SpinLock as usize);
-    if let Some(holder) = holder {
-        let name = machine.name(SpinLock as usize);
-        let rule = alloc::format!("spin lock {name} was initialised while processor {holder} held it");
-        machine.bug_check(violation(0xC4, [0x1005, SpinLock as u64, 0, 0], rule));
-    }
-    let address = SpinLock as usize;
-    machine.kernel.borrow_mut().order.forget(address..address + 1);
-    write(SpinLock, 0);
+    machine.checked(spin_lock::initialize(machine, SpinLock));
 }
 
-/// Raises IRQL to DISPATCH_LEVEL, acquires a spin lock and returns the IRQL before. On x64,
-/// KeAcquireSpinLock is this function. IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x42. Bug
-/// check 0xC4/0x1000 if this processor holds the lock; 0xC4/0x1002 if the word is not a lock's
-/// (`nf-wdm-keacquirespinlock`).
+/// Raises IRQL to DISPATCH_LEVEL, acquires a spin lock and returns the IRQL before.
+///
+/// On x64, KeAcquireSpinLock is this function. IRQL ≤ DISPATCH_LEVEL, otherwise bug check
+/// 0xC4/0x42. Bug check 0xC4/0x1000 if this processor holds the lock; 0xC4/0x1002 if the word is
+/// not a lock's (`nf-wdm-keacquirespinlock`).
 ///
 /// # Safety
 /// `SpinLock` was initialised and is valid until it is released.
 pub unsafe extern "C" fn KeAcquireSpinLockRaiseToDpc(SpinLock: PKSPIN_LOCK) -> KIRQL {
     let ddi = Ddi::KeAcquireSpinLockRaiseToDpc;
     let machine = &*enter(ddi);
-    let before = machine.irql();
-    machine.checked(machine.lock_irql(SpinLock, ddi, 0x42, before <= DISPATCH));
-    machine.raise(DISPATCH);
-    machine.checked(machine.acquire(SpinLock, ddi, 0));
+    let before = machine.checked(spin_lock::acquire_and_raise(machine, SpinLock, ddi, 0));
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], Some(Value::Number(before.into()))));
     before
 }
 
-/// Releases a spin lock and lowers IRQL to `NewIrql`. At DISPATCH_LEVEL, otherwise bug check
-/// 0xC4/0x32. Bug check 0xC4/0x1007 if no processor holds the lock; 0xC4/0x1004 if another does
-/// (`nf-wdm-kereleasespinlock`).
+/// Releases a spin lock and lowers IRQL to `NewIrql`.
+///
+/// At DISPATCH_LEVEL, otherwise bug check 0xC4/0x32. Bug check 0xC4/0x1007 if no processor holds
+/// the lock; 0xC4/0x1004 if another does (`nf-wdm-kereleasespinlock`).
 ///
 /// # Safety
 /// `SpinLock` was acquired by this processor; `NewIrql` is the IRQL that the acquisition returned.
 pub unsafe extern "C" fn KeReleaseSpinLock(SpinLock: PKSPIN_LOCK, NewIrql: KIRQL) {
     let ddi = Ddi::KeReleaseSpinLock;
     let machine = &*enter(ddi);
-    machine.checked(machine.lock_irql(SpinLock, ddi, 0x32, machine.irql() == DISPATCH));
-    machine.checked(machine.release(SpinLock, 0));
+    machine.checked(spin_lock::release(machine, SpinLock, ddi, SpinLockCall::ReleaseAndLower, 0));
     machine
         .called(ddi, |machine| ([machine.pointer(SpinLock as usize), Value::Number(NewIrql.into())], None));
-    machine.lower(NewIrql);
+    irql::lower(machine, NewIrql);
 }
 
 /// Acquires a spin lock like [`KeAcquireSpinLockRaiseToDpc`], without a change of IRQL. At
@@ -226,8 +65,7 @@ pub unsafe extern "C" fn KeReleaseSpinLock(SpinLock: PKSPIN_LOCK, NewIrql: KIRQL
 pub unsafe extern "C" fn KeAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) {
     let ddi = Ddi::KeAcquireSpinLockAtDpcLevel;
     let machine = &*enter(ddi);
-    machine.checked(machine.lock_irql(SpinLock, ddi, 0x40, machine.irql() >= DISPATCH));
-    machine.checked(machine.acquire(SpinLock, ddi, 0));
+    machine.checked(spin_lock::acquire_at_dispatch(machine, SpinLock, ddi, 0));
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
 }
 
@@ -239,27 +77,22 @@ pub unsafe extern "C" fn KeAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) {
 pub unsafe extern "C" fn KeReleaseSpinLockFromDpcLevel(SpinLock: PKSPIN_LOCK) {
     let ddi = Ddi::KeReleaseSpinLockFromDpcLevel;
     let machine = &*enter(ddi);
-    machine.checked(machine.lock_irql(SpinLock, ddi, 0x41, machine.irql() >= DISPATCH));
-    machine.checked(machine.release(SpinLock, 0));
+    machine.checked(spin_lock::release(machine, SpinLock, ddi, SpinLockCall::ReleaseFromDispatch, 0));
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
 }
 
-/// Acquires a spin lock if it is free. Returns TRUE, or FALSE if a processor holds it, including
-/// this one. At DISPATCH_LEVEL or above, otherwise bug check 0xC4/0x40. It never waits, so it does
-/// not count for the lock order (`nf-wdm-ketrytoacquirespinlockatdpclevel`).
+/// Acquires a spin lock if it is free.
+///
+/// Returns TRUE, or FALSE if a processor holds it, including this one. At DISPATCH_LEVEL or above,
+/// otherwise bug check 0xC4/0x40. It never waits, so it does not count for the lock order
+/// (`nf-wdm-ketrytoacquirespinlockatdpclevel`).
 ///
 /// # Safety
 /// The same as for [`KeAcquireSpinLockRaiseToDpc`].
 pub unsafe extern "C" fn KeTryToAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) -> BOOLEAN {
     let ddi = Ddi::KeTryToAcquireSpinLockAtDpcLevel;
     let machine = &*enter(ddi);
-    let address = SpinLock as usize;
-    machine.checked(machine.lock_irql(SpinLock, ddi, 0x40, machine.irql() >= DISPATCH));
-    machine.checked(machine.check_memory(address, Use::Lock));
-    let free = machine.kernel.borrow().locks.holder(address).is_none();
-    if free {
-        machine.checked(machine.take_lock(SpinLock, ddi, 0));
-    }
-    machine.called(ddi, |machine| ([machine.pointer(address)], Some(Value::Boolean(free))));
+    let free = machine.checked(spin_lock::try_acquire(machine, SpinLock, ddi));
+    machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], Some(Value::Boolean(free))));
     free.into()
 }

@@ -7,105 +7,16 @@
 //! may behave so too, and a use after the free is seen.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-extern crate alloc;
-
-use alloc::boxed::Box;
-
-use super::objects;
 use crate::{
-    engine::{entry::enter, machine::Machine},
+    engine::entry::enter,
+    subsystem::lookaside,
     trace::Value,
     types::{
-        LOOKASIDE_LIST_EX, NTSTATUS, PALLOCATE_FUNCTION_EX, PFREE_FUNCTION_EX, PLOOKASIDE_LIST_EX,
-        POOL_FLAG_UNINITIALIZED, POOL_TYPE, PVOID, SIZE_T, STATUS_SUCCESS, ULONG, USHORT,
+        NTSTATUS, PALLOCATE_FUNCTION_EX, PFREE_FUNCTION_EX, PLOOKASIDE_LIST_EX, POOL_TYPE, PVOID, SIZE_T,
+        STATUS_SUCCESS, ULONG, USHORT,
     },
-    verifier::{Checked, Violation, irql::Ddi, memory::Use, violation},
+    verifier::irql::Ddi,
 };
-
-/// The number of entries that NT lets a new list keep, and the most that it lets a list keep. Here
-/// a list keeps none.
-const DEPTH: USHORT = 4;
-const MOST: USHORT = 256;
-
-impl Machine {
-    fn initialize_lookaside(
-        &self,
-        list: PLOOKASIDE_LIST_EX,
-        kind: POOL_TYPE,
-        size: ULONG,
-        tag: ULONG,
-    ) -> Checked<()> {
-        let address = objects::address(list);
-        self.check_memory(address, Use::Lookaside)?;
-        if self.kernel.borrow().lookaside.contains(address) {
-            return Err(self.bad_list(list, "was initialised, but is a lookaside list already"));
-        }
-        let fresh = LOOKASIDE_LIST_EX {
-            Depth: DEPTH,
-            MaximumDepth: MOST,
-            Type: kind,
-            Size: size,
-            Tag: tag,
-            ..LOOKASIDE_LIST_EX::default()
-        };
-        // SAFETY: pool memory was checked; for other memory the caller promises that `list` is
-        // valid for writes.
-        unsafe { list.write_unaligned(fresh) };
-        self.kernel.borrow_mut().lookaside.add(address);
-        Ok(())
-    }
-
-    fn bad_list(&self, list: PLOOKASIDE_LIST_EX, what: &str) -> Box<Violation> {
-        let rule = alloc::format!("{} {what}", self.name(list as usize));
-        violation(0xCC, [list as u64, 1, 0, 0], rule)
-    }
-
-    fn load_lookaside(&self, list: PLOOKASIDE_LIST_EX) -> Checked<LOOKASIDE_LIST_EX> {
-        self.check_memory(list as usize, Use::Lookaside)?;
-        if !self.kernel.borrow().lookaside.contains(list as usize) {
-            return Err(self.bad_list(list, "is used as a lookaside list, but is not one"));
-        }
-        // SAFETY: pool memory was checked; for other memory the caller promises that `list` is
-        // valid.
-        Ok(unsafe { list.read_unaligned() })
-    }
-
-    fn take_entry(&self, list: PLOOKASIDE_LIST_EX, ddi: Ddi) -> Checked<*mut u8> {
-        let value = self.load_lookaside(list)?;
-        let flags = self.pool_flags(ddi, value.Type) | POOL_FLAG_UNINITIALIZED;
-        let request = self.pool_request(ddi, flags, value.Size.into(), value.Tag)?;
-        let entry = match request {
-            Some(request) => self.allocate(request)?,
-            None => core::ptr::null_mut(),
-        };
-        if !entry.is_null() {
-            self.kernel.borrow_mut().lookaside.allocate(entry as usize, list as usize);
-        }
-        Ok(entry)
-    }
-
-    fn give_entry(&self, list: PLOOKASIDE_LIST_EX, entry: usize) -> Checked<()> {
-        let value = self.load_lookaside(list)?;
-        if !self.kernel.borrow_mut().lookaside.free(entry, list as usize) {
-            let (name, list) = (self.name(entry), self.name(list as usize));
-            let rule = alloc::format!(
-                "{name} was freed to the lookaside list {list}, but is not an entry of it in use"
-            );
-            return Err(violation(0xC2, [0x46, entry as u64, 0, 0], rule));
-        }
-        self.free(entry, Some(value.Tag))
-    }
-
-    fn delete_lookaside(&self, list: PLOOKASIDE_LIST_EX) -> Checked<()> {
-        self.load_lookaside(list)?;
-        let in_use = self.kernel.borrow().lookaside.in_use(list as usize);
-        if in_use != 0 {
-            return Err(self.bad_list(list, "is a lookaside list that was deleted with entries in use"));
-        }
-        self.kernel.borrow_mut().lookaside.remove(list as usize);
-        Ok(())
-    }
-}
 
 /// Initialises a lookaside list of entries of `Size` bytes. IRQL ≤ DISPATCH_LEVEL.
 ///
@@ -128,29 +39,27 @@ pub unsafe extern "C" fn ExInitializeLookasideListEx(
 ) -> NTSTATUS {
     let ddi = Ddi::ExInitializeLookasideListEx;
     let machine = &*enter(ddi);
-    let size = ULONG::try_from(Size).unwrap_or(0);
-    if Allocate.is_some() || Free.is_some() || Flags != 0 || Depth != 0 || size == 0 || Tag == 0 {
-        let message = "ExInitializeLookasideListEx with functions, flags, a depth, or a size or tag of zero";
-        machine.fail("not supported", alloc::string::String::from(message));
-    }
-    machine.pool_flags(ddi, PoolType);
-    machine.checked(machine.initialize_lookaside(Lookaside, PoolType, size, Tag));
+    let plain = Allocate.is_none() && Free.is_none() && Flags == 0 && Depth == 0;
+    let size = lookaside::check_arguments(machine, plain, PoolType, Size, Tag);
+    machine.checked(lookaside::initialize(machine, Lookaside, PoolType, size, Tag));
     machine.called(ddi, |machine| {
         ([machine.pointer(Lookaside as usize), Value::Number(Size), Value::Tag(Tag)], Some(Value::Bits(0)))
     });
     STATUS_SUCCESS
 }
 
-/// Allocates an entry, not zeroed. Returns null if memory is low. IRQL ≤ DISPATCH_LEVEL, of paged
-/// pool ≤ APC_LEVEL, otherwise bug check 0xC4/0x1 or 0x2. Bug check 0xCC if `Lookaside` is not a
-/// list (`nf-wdm-exallocatefromlookasidelistex`).
+/// Allocates an entry, not zeroed.
+///
+/// Returns null if memory is low. IRQL ≤ DISPATCH_LEVEL, of paged pool ≤ APC_LEVEL, otherwise bug
+/// check 0xC4/0x1 or 0x2. Bug check 0xCC if `Lookaside` is not a list
+/// (`nf-wdm-exallocatefromlookasidelistex`).
 ///
 /// # Safety
 /// `Lookaside` was initialised and is valid.
 pub unsafe extern "C" fn ExAllocateFromLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) -> PVOID {
     let ddi = Ddi::ExAllocateFromLookasideListEx;
     let machine = &*enter(ddi);
-    let entry = machine.checked(machine.take_entry(Lookaside, ddi));
+    let entry = machine.checked(lookaside::allocate(machine, Lookaside, ddi));
     machine.called(ddi, |machine| {
         ([machine.pointer(Lookaside as usize)], Some(machine.pointer(entry as usize)))
     });
@@ -168,7 +77,7 @@ pub unsafe extern "C" fn ExFreeToLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX, 
     machine.called(ddi, |machine| {
         ([machine.pointer(Lookaside as usize), machine.pointer(Entry as usize)], None)
     });
-    machine.checked(machine.give_entry(Lookaside, Entry as usize));
+    machine.checked(lookaside::free(machine, Lookaside, Entry as usize));
 }
 
 /// Frees the entries that the list keeps. Here it keeps none. IRQL ≤ DISPATCH_LEVEL. Bug check 0xCC
@@ -179,7 +88,7 @@ pub unsafe extern "C" fn ExFreeToLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX, 
 pub unsafe extern "C" fn ExFlushLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) {
     let machine = &*enter(Ddi::ExFlushLookasideListEx);
     machine.called(Ddi::ExFlushLookasideListEx, |machine| ([machine.pointer(Lookaside as usize)], None));
-    machine.checked(machine.load_lookaside(Lookaside));
+    machine.checked(lookaside::load(machine, Lookaside));
 }
 
 /// Deletes a list. All its entries must have been freed, otherwise bug check 0xCC. IRQL ≤
@@ -190,5 +99,5 @@ pub unsafe extern "C" fn ExFlushLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) {
 pub unsafe extern "C" fn ExDeleteLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) {
     let machine = &*enter(Ddi::ExDeleteLookasideListEx);
     machine.called(Ddi::ExDeleteLookasideListEx, |machine| ([machine.pointer(Lookaside as usize)], None));
-    machine.checked(machine.delete_lookaside(Lookaside));
+    machine.checked(lookaside::delete(machine, Lookaside));
 }

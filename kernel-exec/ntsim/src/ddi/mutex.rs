@@ -2,72 +2,13 @@
 //! `nf-wdm-kereleasemutex`, `nf-wdm-kereadstatemutex`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-extern crate alloc;
-
-use super::{
-    dispatcher::{self, Waitable},
-    objects,
-};
 use crate::{
-    engine::{entry::enter, machine::Machine},
-    kernel::thread::ThreadName,
+    engine::entry::enter,
+    subsystem::{mutex, objects},
     trace::Value,
-    types::{BOOLEAN, DISPATCH_LEVEL, KMUTANT, LONG, PRKMUTEX, STATUS_MUTANT_NOT_OWNED, ULONG},
-    verifier::{Checked, irql::Ddi, violation},
+    types::{BOOLEAN, LONG, PRKMUTEX, ULONG},
+    verifier::irql::Ddi,
 };
-
-const KIND: &str = "mutex";
-
-impl Machine {
-    fn initialize_mutex(&self, mutex: PRKMUTEX) -> Checked<()> {
-        let address = objects::address(mutex);
-        let holder = self.kernel.borrow().mutexes.holder(address);
-        if let Some(held) = holder {
-            let (name, by) = (self.name(address), ThreadName::of(held.thread));
-            let rule = alloc::format!("mutex {name} was initialised while {by} held it");
-            return Err(violation(0xC4, [0x1005, address as u64, 0, 0], rule));
-        }
-        let header = self.fresh_header(address, Waitable::Mutex, 1)?;
-        // SAFETY: pool memory was checked; for other memory the caller promises that `mutex` is
-        // valid for writes.
-        unsafe { mutex.write_unaligned(KMUTANT { Header: header, ApcDisable: 1, ..KMUTANT::default() }) }
-        Ok(())
-    }
-
-    /// Releases a mutex once and returns its state before. The mutex is free afterwards if that was
-    /// 0.
-    fn release_mutex(&self, address: usize) -> Checked<LONG> {
-        self.expect_waitable(address, KIND)?;
-        let (thread, name) = (self.thread(), self.name(address));
-        let at_dispatch = u32::from(self.irql()) >= DISPATCH_LEVEL;
-        let holder = self.kernel.borrow().mutexes.holder(address);
-        let me = ThreadName::of(thread);
-        let wrong = match holder {
-            Some(held) if held.thread != thread => {
-                alloc::format!(
-                    "mutex {name} was released by {me}, but {} holds it",
-                    ThreadName::of(held.thread)
-                )
-            }
-            None => alloc::format!("mutex {name} was released by {me}, but no thread holds it"),
-            Some(held) if held.at_dispatch != at_dispatch => {
-                let (then, now) = if at_dispatch { ("below", "at") } else { ("at", "below") };
-                alloc::format!("mutex {name} was acquired {then} DISPATCH_LEVEL, but released {now} it")
-            }
-            Some(_) => {
-                let before = dispatcher::state(address);
-                dispatcher::set_state(address, before + 1);
-                if before == 0 {
-                    self.kernel.borrow_mut().mutexes.release(address);
-                    dispatcher::set_owner(address, 0);
-                    self.signal(address)?;
-                }
-                return Ok(before);
-            }
-        };
-        Err(self.raised(STATUS_MUTANT_NOT_OWNED, &wrong))
-    }
-}
 
 /// Initialises a mutex as free. Any IRQL.
 ///
@@ -83,7 +24,7 @@ pub unsafe extern "C" fn KeInitializeMutex(Mutex: PRKMUTEX, Level: ULONG) {
     machine.called(Ddi::KeInitializeMutex, |machine| {
         ([machine.pointer(Mutex as usize), Value::Number(Level.into())], None)
     });
-    machine.checked(machine.initialize_mutex(Mutex));
+    machine.checked(mutex::initialize(machine, Mutex));
 }
 
 /// Releases a mutex that the current thread holds. Returns 0 if it is free now.
@@ -98,9 +39,7 @@ pub unsafe extern "C" fn KeInitializeMutex(Mutex: PRKMUTEX, Level: ULONG) {
 pub unsafe extern "C" fn KeReleaseMutex(Mutex: PRKMUTEX, Wait: BOOLEAN) -> LONG {
     let ddi = Ddi::KeReleaseMutex;
     let machine = &*enter(ddi);
-    machine.checked(machine.check_wait_argument(ddi, Wait));
-    let before = machine.checked(machine.release_mutex(objects::address(Mutex)));
-    machine.join(Wait);
+    let before = machine.checked(mutex::release(machine, objects::address(Mutex), Wait));
     machine.called(ddi, |machine| ([machine.pointer(Mutex as usize)], Some(Value::Signed(before.into()))));
     before
 }
@@ -112,9 +51,7 @@ pub unsafe extern "C" fn KeReleaseMutex(Mutex: PRKMUTEX, Wait: BOOLEAN) -> LONG 
 /// The same as for [`KeReleaseMutex`].
 pub unsafe extern "C" fn KeReadStateMutex(Mutex: PRKMUTEX) -> LONG {
     let machine = &*enter(Ddi::KeReadStateMutex);
-    let address = objects::address(Mutex);
-    machine.checked(machine.expect_waitable(address, KIND));
-    let state = dispatcher::state(address);
+    let state = machine.checked(mutex::state(machine, objects::address(Mutex)));
     machine.called(Ddi::KeReadStateMutex, |machine| {
         ([machine.pointer(Mutex as usize)], Some(Value::Signed(state.into())))
     });

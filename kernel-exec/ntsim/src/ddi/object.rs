@@ -3,19 +3,15 @@
 //! `nf-wdm-obfreferenceobject`, `nf-wdm-obdereferenceobject`, `nf-wdm-zwclose`).
 #![expect(non_snake_case, non_upper_case_globals, reason = "the names are the kernel's")]
 
-extern crate alloc;
-
-use super::objects;
 use crate::{
     engine::{entry::enter, machine::Machine},
-    kernel::thread::{SYSTEM, State, Thread},
+    subsystem::{object, objects},
     trace::Value,
     types::{
-        _MODE, ACCESS_MASK, HANDLE, KPROCESSOR_MODE, LONG_PTR, NTSTATUS, OBJECT_HANDLE_INFORMATION,
-        POBJECT_HANDLE_INFORMATION, POBJECT_TYPE, PVOID, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS,
-        THREAD_ALL_ACCESS,
+        ACCESS_MASK, HANDLE, KPROCESSOR_MODE, LONG_PTR, NTSTATUS, POBJECT_HANDLE_INFORMATION, POBJECT_TYPE,
+        PVOID, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS,
     },
-    verifier::{Checked, irql::Ddi, violation},
+    verifier::irql::Ddi,
 };
 
 /// A type of objects, identified by its address.
@@ -54,66 +50,6 @@ object_types! {
     IoFileObjectType: FILES in FILE_TYPE,
 }
 
-/// The base above which the kernel's handles lie, on x64.
-const KERNEL_HANDLES: usize = 0xFFFF_FFFF_8000_0000;
-
-/// Returns the handle of a thread.
-pub(crate) fn handle(thread: usize) -> HANDLE {
-    core::ptr::without_provenance_mut(KERNEL_HANDLES + 4 * (thread + 1 - SYSTEM))
-}
-
-impl Machine {
-    /// Returns the thread of an open handle.
-    fn thread_of(&self, handle: HANDLE) -> Option<usize> {
-        let number = (handle as usize).checked_sub(KERNEL_HANDLES)?;
-        let thread = (number / 4 + SYSTEM).checked_sub(1)?;
-        let open = number.is_multiple_of(4) && self.kernel.borrow().threads.get(thread).open;
-        (open && thread >= SYSTEM).then_some(thread)
-    }
-
-    /// The access of a thread's handle. A generic access, which NT maps, ends the run.
-    fn granted_access(&self, thread: usize, ddi: Ddi) -> ACCESS_MASK {
-        let access = self.kernel.borrow().threads.get(thread).access;
-        if access & !THREAD_ALL_ACCESS != 0 {
-            let name = ddi.name();
-            let message = alloc::format!(
-                "{name} with HandleInformation, for a handle with DesiredAccess {access:#x}: generic"
-            );
-            self.fail("not supported", message);
-        }
-        access
-    }
-
-    /// Adds or removes a reference of the object at an address and returns the new count.
-    fn reference(&self, address: usize, more: bool) -> Checked<usize> {
-        let Some(thread) = self.kernel.borrow().threads.find(address) else {
-            return if more {
-                self.reference_io_object(address)
-            } else {
-                self.dereference_io_object(address)
-            };
-        };
-        let Thread { references: count, state, open, .. } = self.kernel.borrow().threads.get(thread);
-        // A pointer cannot give up the thread's own reference, held until it has ended, or the
-        // handle's.
-        let others = usize::from(state != State::Ended) + usize::from(open);
-        if count == 0 || (!more && count <= others) {
-            let (new, verb) = if more { (1, "referenced") } else { (u64::MAX, "dereferenced") };
-            let rule = alloc::format!("{} was {verb} without a reference to it", self.name(address));
-            return Err(violation(0xC4, [0x3F, address as u64, new, 0], rule));
-        }
-        let after = if more { count + 1 } else { count - 1 };
-        self.kernel.borrow_mut().threads.update(thread, |thread| thread.references = after);
-        Ok(after)
-    }
-
-    fn bad_handle(&self, handle: HANDLE, name: &str) -> ! {
-        let value = handle as usize;
-        let rule = alloc::format!("{name} with {value:#x}, which is not an open handle");
-        self.bug_check(violation(0xC4, [0x3C, value as u64, 0, 0], rule))
-    }
-}
-
 /// Returns a pointer to the object of a handle, with a new reference. PASSIVE_LEVEL. Bug check
 /// 0xC4/0x3C if the handle is not open.
 ///
@@ -134,44 +70,38 @@ pub unsafe extern "C" fn ObReferenceObjectByHandle(
 ) -> NTSTATUS {
     let ddi = Ddi::ObReferenceObjectByHandle;
     let machine = &*enter(ddi);
-    if i32::from(AccessMode) != _MODE::KernelMode {
-        let message = "ObReferenceObjectByHandle with UserMode: ntsim has no handles of users";
-        machine.fail("not supported", alloc::string::String::from(message));
-    }
-    let Some(thread) = machine.thread_of(Handle) else { machine.bad_handle(Handle, ddi.name()) };
+    object::refuse_user_mode(machine, AccessMode);
+    let thread = machine.checked(object::thread_of(machine, Handle, ddi));
+    let trace = |result: &dyn Fn() -> Value| {
+        let arguments = [Value::Bits(Handle as u64), Value::Bits(DesiredAccess.into())];
+        machine.called(ddi, |_| (arguments, Some(result())));
+    };
     if !ObjectType.is_null() && ObjectType != object_type(&THREADS) {
-        machine.called(ddi, |_| {
-            let arguments = [Value::Bits(Handle as u64), Value::Bits(DesiredAccess.into())];
-            (arguments, Some(Value::Bits(STATUS_OBJECT_TYPE_MISMATCH.cast_unsigned().into())))
-        });
+        trace(&|| Value::Bits(STATUS_OBJECT_TYPE_MISMATCH.cast_unsigned().into()));
         return STATUS_OBJECT_TYPE_MISMATCH;
     }
-    let address = machine.thread_address(thread);
-    machine.checked(machine.reference(address, true));
+    let address = machine.checked(object::reference_thread(machine, thread));
     // SAFETY: the caller promises that `Object` is valid for a write.
     unsafe { Object.write_unaligned(core::ptr::with_exposed_provenance_mut(address)) };
     if !HandleInformation.is_null() {
-        let access = machine.granted_access(thread, ddi);
-        let information = OBJECT_HANDLE_INFORMATION { HandleAttributes: 0, GrantedAccess: access };
+        let information = object::handle_information(machine, thread, ddi);
         // SAFETY: not null, and by the caller's promise.
         unsafe { HandleInformation.write_unaligned(information) };
     }
-    machine.called(ddi, |machine| {
-        let arguments = [Value::Bits(Handle as u64), Value::Bits(DesiredAccess.into())];
-        (arguments, Some(machine.pointer(address)))
-    });
+    trace(&|| machine.pointer(address));
     STATUS_SUCCESS
 }
 
 fn change(machine: &Machine, ddi: Ddi, object: PVOID, more: bool) -> LONG_PTR {
-    let count = machine.checked(machine.reference(objects::address(object), more));
+    let count = machine.checked(object::reference(machine, objects::address(object), more));
     machine.called(ddi, |machine| ([machine.pointer(object as usize)], Some(Value::Number(count as u64))));
     count as LONG_PTR
 }
 
-/// Adds a reference to an object. In C, ObReferenceObject is this function. IRQL ≤ DISPATCH_LEVEL.
-/// Bug check 0xC4/0x3F if there is no object, or its references are all gone
-/// (`nf-wdm-obfreferenceobject`).
+/// Adds a reference to an object.
+///
+/// In C, ObReferenceObject is this function. IRQL ≤ DISPATCH_LEVEL. Bug check 0xC4/0x3F if there is
+/// no object, or its references are all gone (`nf-wdm-obfreferenceobject`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run, because the call checks that `Object` is an
@@ -204,9 +134,6 @@ pub unsafe extern "C" fn ZwClose(Handle: HANDLE) -> NTSTATUS {
     let ddi = Ddi::ZwClose;
     let machine = &*enter(ddi);
     machine.called(ddi, |_| ([Value::Bits(Handle as u64)], Some(Value::Bits(0))));
-    let Some(thread) = machine.thread_of(Handle) else { machine.bad_handle(Handle, ddi.name()) };
-    let address = machine.thread_address(thread);
-    machine.kernel.borrow_mut().threads.update(thread, |thread| thread.open = false);
-    machine.checked(machine.reference(address, false));
+    machine.checked(object::close(machine, Handle));
     STATUS_SUCCESS
 }

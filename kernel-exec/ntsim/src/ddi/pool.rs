@@ -5,34 +5,23 @@
 
 extern crate alloc;
 
-use core::ptr::null_mut;
-
 use crate::{
     engine::{
         between::free_between_runs,
         entry::{enter, here},
         machine::Machine,
     },
+    subsystem::pool,
     trace::Value,
     types::{
-        _POOL_TYPE, PCPOOL_EXTENDED_PARAMETER, POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED,
-        POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_UNINITIALIZED,
-        POOL_FLAGS, POOL_TYPE, PVOID, SIZE_T, STATUS_INSUFFICIENT_RESOURCES, ULONG,
+        PCPOOL_EXTENDED_PARAMETER, POOL_FLAG_UNINITIALIZED, POOL_FLAGS, POOL_TYPE, PVOID, SIZE_T, ULONG,
     },
-    verifier::{irql::Ddi, violation},
+    verifier::{bugcheck::pool::tag_of_zero, irql::Ddi},
 };
 
 /// Allocates for a DDI. A `tag` of 0 returns null, as in ExAllocatePool2.
 fn allocate(machine: &Machine, ddi: Ddi, flags: POOL_FLAGS, size: SIZE_T, tag: ULONG) -> PVOID {
-    let allocated = machine.pool_request(ddi, flags, size, tag).and_then(|request| match request {
-        Some(request) => machine.allocate(request),
-        None => Ok(null_mut()),
-    });
-    let memory = machine.checked(allocated);
-    if memory.is_null() && flags & POOL_FLAG_RAISE_ON_FAILURE != 0 {
-        let what = alloc::format!("{} for {size} bytes", ddi.name());
-        machine.bug_check(machine.raised(STATUS_INSUFFICIENT_RESOURCES, &what));
-    }
+    let memory = machine.checked(pool::allocate_for_driver(machine, ddi, flags, size, tag));
     machine.called(ddi, |machine| {
         let arguments = [Value::Bits(flags), Value::Number(size), Value::Tag(tag)];
         (arguments, Some(Value::Pointer(machine.name(memory as usize))))
@@ -46,25 +35,10 @@ fn refuse_parameters(machine: &Machine, ddi: Ddi, parameters: PCPOOL_EXTENDED_PA
     }
 }
 
-impl Machine {
-    /// Returns the flags of ExAllocatePool2 for a POOL_TYPE. A type that drivers do not have ends
-    /// the run.
-    pub(crate) fn pool_flags(&self, ddi: Ddi, kind: POOL_TYPE) -> POOL_FLAGS {
-        match kind {
-            _POOL_TYPE::NonPagedPool => POOL_FLAG_NON_PAGED_EXECUTE,
-            _POOL_TYPE::PagedPool => POOL_FLAG_PAGED,
-            _POOL_TYPE::NonPagedPoolCacheAligned => POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_CACHE_ALIGNED,
-            _POOL_TYPE::PagedPoolCacheAligned => POOL_FLAG_PAGED | POOL_FLAG_CACHE_ALIGNED,
-            _POOL_TYPE::NonPagedPoolNx => POOL_FLAG_NON_PAGED,
-            _POOL_TYPE::NonPagedPoolNxCacheAligned => POOL_FLAG_NON_PAGED | POOL_FLAG_CACHE_ALIGNED,
-            other => self.fail("not supported", alloc::format!("{} with pool type {other}", ddi.name())),
-        }
-    }
-}
-
-/// Allocates `NumberOfBytes` bytes, zeroed unless POOL_FLAG_UNINITIALIZED is set. The block is
-/// aligned to 16 bytes, and to a page from 4096 bytes on. Returns NULL if there is no memory, or if
-/// `Tag` is 0.
+/// Allocates `NumberOfBytes` bytes, zeroed unless POOL_FLAG_UNINITIALIZED is set.
+///
+/// The block is aligned to 16 bytes, and to a page from 4096 bytes on. Returns NULL if there is no
+/// memory, or if `Tag` is 0.
 ///
 /// POOL_FLAG_USE_QUOTA has no effect, because the system process, in which everything runs here,
 /// has no quota. With POOL_FLAG_RAISE_ON_FAILURE, the exception STATUS_INSUFFICIENT_RESOURCES is
@@ -101,9 +75,11 @@ pub unsafe extern "C" fn ExAllocatePool3(
     allocate(machine, ddi, Flags, NumberOfBytes, Tag)
 }
 
-/// Allocates memory of a POOL_TYPE, not zeroed. Rules and bug checks are those of
-/// [`ExAllocatePool2`]. Bug check 0xC2 (0x9B) for a tag of 0. Pool types beyond the six of
-/// [`_POOL_TYPE`] end the run as not supported (`nf-wdm-exallocatepoolwithtag`).
+/// Allocates memory of a POOL_TYPE, not zeroed.
+///
+/// Rules and bug checks are those of [`ExAllocatePool2`]. Bug check 0xC2 (0x9B) for a tag of 0.
+/// Pool types beyond the six of [`_POOL_TYPE`] end the run as not supported
+/// (`nf-wdm-exallocatepoolwithtag`).
 ///
 /// # Safety
 /// The same as for [`ExAllocatePool2`].
@@ -114,10 +90,9 @@ pub unsafe extern "C" fn ExAllocatePoolWithTag(
 ) -> PVOID {
     let ddi = Ddi::ExAllocatePoolWithTag;
     let machine = &*enter(ddi);
-    let flags = machine.pool_flags(ddi, PoolType) | POOL_FLAG_UNINITIALIZED;
+    let flags = pool::flags(machine, ddi, PoolType) | POOL_FLAG_UNINITIALIZED;
     if Tag == 0 {
-        let rule = alloc::format!("ExAllocatePoolWithTag for {NumberOfBytes} bytes with a tag of zero");
-        machine.bug_check(violation(0xC2, [0x9B, PoolType as u64, NumberOfBytes, 0], rule));
+        machine.bug_check(tag_of_zero(PoolType as u64, NumberOfBytes));
     }
     allocate(machine, ddi, flags, NumberOfBytes, Tag)
 }
@@ -129,7 +104,7 @@ fn free(ddi: Ddi, memory: PVOID, tag: ULONG, arguments: impl FnOnce(&Machine)) {
         Some(machine) => {
             let machine = &*machine.begin_call(ddi);
             arguments(machine);
-            machine.checked(machine.free(memory as usize, tag));
+            machine.checked(pool::free(machine, memory as usize, tag));
         }
         None => free_between_runs(ddi, memory as usize, tag),
     }

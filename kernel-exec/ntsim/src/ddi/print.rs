@@ -15,7 +15,7 @@ use crate::{
     kernel::format::{Refusal, Source, message},
     trace::event::What,
     types::{DPFLTR_DEFAULT_ID, DPFLTR_INFO_LEVEL, PCSTR, STATUS_SUCCESS, ULONG},
-    verifier::{Violation, irql::Ddi, memory::Use, violation},
+    verifier::{Violation, bugcheck::driver_verifier::irql::wide_text_too_high, irql::Ddi, memory::Use},
 };
 
 unsafe extern "C" {
@@ -136,19 +136,19 @@ impl Arguments {
 }
 
 /// The arguments of a call within a run.
-struct Call<'a> {
+struct MessageArguments<'a> {
     machine: &'a Machine,
     arguments: Arguments,
 }
 
-impl Source for Call<'_> {
-    type Trouble = alloc::boxed::Box<Violation>;
+impl Source for MessageArguments<'_> {
+    type Error = alloc::boxed::Box<Violation>;
 
     fn argument(&mut self) -> u64 {
         self.arguments.next()
     }
 
-    fn byte(&mut self, address: u64) -> Result<u8, Self::Trouble> {
+    fn byte(&mut self, address: u64) -> Result<u8, Self::Error> {
         self.machine.check_memory(address as usize, Use::Text)?;
         let byte: *const c_char = core::ptr::with_exposed_provenance(address as usize);
         // SAFETY: `check_memory` has refused freed pool; for other memory the caller of the DDI
@@ -160,19 +160,13 @@ impl Source for Call<'_> {
 fn print(ddi: Ddi, component: u32, level: u32, format: u64, arguments: Arguments) -> ULONG {
     let machine = &*enter(ddi);
     let irql = machine.irql();
-    let text = match message(format, irql == 0, Call { machine, arguments }) {
+    let text = match message(format, irql == 0, MessageArguments { machine, arguments }) {
         Ok(text) => text,
         Err(Refusal::Memory(violation)) => machine.bug_check(violation),
         Err(Refusal::Directive(directive, why)) => {
             machine.fail("not supported", alloc::format!("{} with {directive:?}: {why}", ddi.name()))
         }
-        Err(Refusal::Wide(directive)) => {
-            let rule = alloc::format!(
-                "{} with {directive} may be called at PASSIVE_LEVEL only, but was called at {irql}",
-                ddi.name()
-            );
-            machine.bug_check(violation(0xC4, [0xE5, irql.into(), 0, 0], rule))
-        }
+        Err(Refusal::Wide(directive)) => machine.bug_check(wide_text_too_high(ddi.name(), irql, directive)),
     };
     if machine.tracing.get() {
         let text = String::from_utf8_lossy(&text).into_owned();

@@ -7,47 +7,12 @@
 //! chooses.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-extern crate alloc;
-
-use super::anywhere;
 use crate::{
-    engine::{
-        entry::{Entered, enter},
-        machine::Machine,
-    },
-    types::{DISPATCH_LEVEL, KIRQL, KLOCK_QUEUE_HANDLE, KSPIN_LOCK_QUEUE, PKLOCK_QUEUE_HANDLE, PKSPIN_LOCK},
-    verifier::{Checked, irql::Ddi},
+    engine::entry::{Entered, enter},
+    subsystem::{irql, queued_lock},
+    types::{PKLOCK_QUEUE_HANDLE, PKSPIN_LOCK},
+    verifier::{bugcheck::driver_verifier::locks::SpinLockCall, irql::Ddi},
 };
-
-const DISPATCH: u8 = DISPATCH_LEVEL as u8;
-
-impl Machine {
-    fn acquire_queued(
-        &self,
-        lock: PKSPIN_LOCK,
-        handle: PKLOCK_QUEUE_HANDLE,
-        ddi: Ddi,
-        old: KIRQL,
-    ) -> Checked<()> {
-        self.acquire(lock, ddi, handle as usize)?;
-        let queue = KSPIN_LOCK_QUEUE { Next: core::ptr::null_mut(), Lock: lock };
-        // SAFETY: the caller promises that the handle is valid; otherwise this write faults.
-        unsafe { anywhere::write(handle, KLOCK_QUEUE_HANDLE { LockQueue: queue, OldIrql: old }) };
-        Ok(())
-    }
-
-    fn release_queued(&self, handle: PKLOCK_QUEUE_HANDLE, ddi: Ddi, kind: u64, fits: bool) -> Checked<KIRQL> {
-        // SAFETY: the caller promises that the handle is valid; otherwise this read faults.
-        let value = unsafe { anywhere::read(handle) };
-        let lock = value.LockQueue.Lock;
-        self.called(ddi, |machine| {
-            ([machine.pointer(lock as usize), machine.pointer(handle as usize)], None)
-        });
-        self.lock_irql(lock, ddi, kind, fits)?;
-        self.release(lock, handle as usize)?;
-        Ok(value.OldIrql)
-    }
-}
 
 fn begin<'a>(ddi: Ddi, lock: PKSPIN_LOCK, handle: PKLOCK_QUEUE_HANDLE) -> Entered<'a> {
     let machine = enter(ddi);
@@ -55,8 +20,10 @@ fn begin<'a>(ddi: Ddi, lock: PKSPIN_LOCK, handle: PKLOCK_QUEUE_HANDLE) -> Entere
     machine
 }
 
-/// Raises IRQL to DISPATCH_LEVEL and acquires a spin lock with a handle on the stack. Rules and bug
-/// checks are those of [`KeAcquireSpinLockRaiseToDpc`](super::KeAcquireSpinLockRaiseToDpc)
+/// Raises IRQL to DISPATCH_LEVEL and acquires a spin lock with a handle on the stack.
+///
+/// Rules and bug checks are those of
+/// [`KeAcquireSpinLockRaiseToDpc`](super::KeAcquireSpinLockRaiseToDpc)
 /// (`nf-wdm-keacquireinstackqueuedspinlock`).
 ///
 /// # Safety
@@ -67,15 +34,13 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLock(
 ) {
     let ddi = Ddi::KeAcquireInStackQueuedSpinLock;
     let machine = &*begin(ddi, SpinLock, LockHandle);
-    let before = machine.irql();
-    machine.checked(machine.lock_irql(SpinLock, ddi, 0x42, before <= DISPATCH));
-    machine.raise(DISPATCH);
-    machine.checked(machine.acquire_queued(SpinLock, LockHandle, ddi, before));
+    machine.checked(queued_lock::acquire_and_raise(machine, SpinLock, LockHandle, ddi));
 }
 
-/// Releases a lock of [`KeAcquireInStackQueuedSpinLock`] by its handle and restores IRQL. Rules and
-/// bug checks are those of [`KeReleaseSpinLock`](super::KeReleaseSpinLock). Bug check 0xC4/0x1007
-/// if the lock was acquired without a handle or with another
+/// Releases a lock of [`KeAcquireInStackQueuedSpinLock`] by its handle and restores IRQL.
+///
+/// Rules and bug checks are those of [`KeReleaseSpinLock`](super::KeReleaseSpinLock). Bug check
+/// 0xC4/0x1007 if the lock was acquired without a handle or with another
 /// (`nf-wdm-kereleaseinstackqueuedspinlock`).
 ///
 /// # Safety
@@ -83,8 +48,9 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLock(
 pub unsafe extern "C" fn KeReleaseInStackQueuedSpinLock(LockHandle: PKLOCK_QUEUE_HANDLE) {
     let ddi = Ddi::KeReleaseInStackQueuedSpinLock;
     let machine = &*enter(ddi);
-    let before = machine.checked(machine.release_queued(LockHandle, ddi, 0x32, machine.irql() == DISPATCH));
-    machine.lower(before);
+    let before =
+        machine.checked(queued_lock::release(machine, LockHandle, ddi, SpinLockCall::ReleaseAndLower));
+    irql::lower(machine, before);
 }
 
 /// Acquires a spin lock like [`KeAcquireInStackQueuedSpinLock`], without a change of IRQL. At
@@ -99,13 +65,12 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLockAtDpcLevel(
 ) {
     let ddi = Ddi::KeAcquireInStackQueuedSpinLockAtDpcLevel;
     let machine = &*begin(ddi, SpinLock, LockHandle);
-    let irql = machine.irql();
-    machine.checked(machine.lock_irql(SpinLock, ddi, 0x40, irql >= DISPATCH));
-    machine.checked(machine.acquire_queued(SpinLock, LockHandle, ddi, irql));
+    machine.checked(queued_lock::acquire_at_dispatch(machine, SpinLock, LockHandle, ddi));
 }
 
-/// Releases a spin lock like [`KeReleaseInStackQueuedSpinLock`], without a change of IRQL. At
-/// DISPATCH_LEVEL or above, otherwise bug check 0xC4/0x41
+/// Releases a spin lock like [`KeReleaseInStackQueuedSpinLock`], without a change of IRQL.
+///
+/// At DISPATCH_LEVEL or above, otherwise bug check 0xC4/0x41
 /// (`nf-wdm-kereleaseinstackqueuedspinlockfromdpclevel`).
 ///
 /// # Safety
@@ -113,5 +78,5 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLockAtDpcLevel(
 pub unsafe extern "C" fn KeReleaseInStackQueuedSpinLockFromDpcLevel(LockHandle: PKLOCK_QUEUE_HANDLE) {
     let ddi = Ddi::KeReleaseInStackQueuedSpinLockFromDpcLevel;
     let machine = &*enter(ddi);
-    machine.checked(machine.release_queued(LockHandle, ddi, 0x41, machine.irql() >= DISPATCH));
+    machine.checked(queued_lock::release(machine, LockHandle, ddi, SpinLockCall::ReleaseFromDispatch));
 }

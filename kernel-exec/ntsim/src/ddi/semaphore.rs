@@ -2,48 +2,13 @@
 //! `nf-wdm-keinitializesemaphore`, `nf-wdm-kereleasesemaphore`, `nf-wdm-kereadstatesemaphore`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-extern crate alloc;
-
-use super::{
-    dispatcher::{self, Waitable},
-    objects,
-};
 use crate::{
-    engine::{entry::enter, machine::Machine},
+    engine::entry::enter,
+    subsystem::{objects, semaphore},
     trace::Value,
-    types::{BOOLEAN, KPRIORITY, KSEMAPHORE, LONG, PRKSEMAPHORE, STATUS_SEMAPHORE_LIMIT_EXCEEDED},
-    verifier::{Checked, irql::Ddi},
+    types::{BOOLEAN, KPRIORITY, LONG, PRKSEMAPHORE},
+    verifier::irql::Ddi,
 };
-
-const KIND: &str = "semaphore";
-
-const PASSIVE: u8 = 0;
-
-impl Machine {
-    /// Adds to a semaphore's count and returns the count before.
-    fn release_semaphore(&self, semaphore: PRKSEMAPHORE, adjustment: LONG) -> Checked<LONG> {
-        let address = objects::address(semaphore);
-        self.expect_waitable(address, KIND)?;
-        // SAFETY: the object is a semaphore, which the caller promises to be valid; no reference is
-        // made.
-        let limit = unsafe { &raw const (*semaphore).Limit };
-        // SAFETY: the field is part of the semaphore, which the caller promises to be valid.
-        let limit = unsafe { limit.read_unaligned() };
-        let before = dispatcher::state(address);
-        match before.checked_add(adjustment) {
-            Some(count) if count <= limit && adjustment > 0 => dispatcher::set_state(address, count),
-            _ => {
-                let what = alloc::format!(
-                    "semaphore {} has a count of {before} and a limit of {limit}: {adjustment} cannot be added",
-                    self.name(address)
-                );
-                return Err(self.raised(STATUS_SEMAPHORE_LIMIT_EXCEEDED, &what));
-            }
-        }
-        self.signal(address)?;
-        Ok(before)
-    }
-}
 
 /// Initialises a semaphore. It is signalled while its count is above zero, and each wait that it
 /// satisfies takes one. PASSIVE_LEVEL, otherwise bug check 0xC4/0x4E530002.
@@ -60,18 +25,7 @@ pub unsafe extern "C" fn KeInitializeSemaphore(Semaphore: PRKSEMAPHORE, Count: L
             [machine.pointer(Semaphore as usize), Value::Signed(Count.into()), Value::Signed(Limit.into())];
         (arguments, None)
     });
-    machine.checked(machine.check_documented_irql(Ddi::KeInitializeSemaphore, PASSIVE));
-    if Limit <= 0 || !(0..=Limit).contains(&Count) {
-        let message = alloc::format!(
-            "KeInitializeSemaphore with count {Count} and limit {Limit}: 0 ≤ count ≤ limit and 0 < limit are expected"
-        );
-        machine.fail("not supported", message);
-    }
-    let address = objects::address(Semaphore);
-    let header = machine.checked(machine.fresh_header(address, Waitable::Semaphore, Count));
-    // SAFETY: `fresh_header` checked pool memory; for other memory the caller promises that
-    // `Semaphore` is valid for writes.
-    unsafe { Semaphore.write_unaligned(KSEMAPHORE { Header: header, Limit }) }
+    machine.checked(semaphore::initialize(machine, Semaphore, Count, Limit));
 }
 
 /// Adds `Adjustment` to a semaphore's count and returns the count before. As many waiting threads
@@ -92,9 +46,7 @@ pub unsafe extern "C" fn KeReleaseSemaphore(
 ) -> LONG {
     let ddi = Ddi::KeReleaseSemaphore;
     let machine = &*enter(ddi);
-    machine.checked(machine.check_wait_argument(ddi, Wait));
-    let before = machine.checked(machine.release_semaphore(Semaphore, Adjustment));
-    machine.join(Wait);
+    let before = machine.checked(semaphore::release(machine, Semaphore, Adjustment, Wait));
     machine.called(ddi, |machine| {
         let arguments = [
             machine.pointer(Semaphore as usize),
@@ -113,9 +65,7 @@ pub unsafe extern "C" fn KeReleaseSemaphore(
 /// The same as for [`KeReleaseSemaphore`].
 pub unsafe extern "C" fn KeReadStateSemaphore(Semaphore: PRKSEMAPHORE) -> LONG {
     let machine = &*enter(Ddi::KeReadStateSemaphore);
-    let address = objects::address(Semaphore);
-    machine.checked(machine.expect_waitable(address, KIND));
-    let state = dispatcher::state(address);
+    let state = machine.checked(semaphore::state(machine, objects::address(Semaphore)));
     machine.called(Ddi::KeReadStateSemaphore, |machine| {
         ([machine.pointer(Semaphore as usize)], Some(Value::Signed(state.into())))
     });

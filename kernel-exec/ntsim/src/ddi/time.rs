@@ -3,9 +3,9 @@
 //! learn.microsoft.com/windows-hardware/drivers/ddi/ntifs/nf-ntifs-kequeryperformancecounter).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-use super::anywhere;
 use crate::{
     engine::entry::enter,
+    subsystem::anywhere,
     trace::Value,
     types::{LARGE_INTEGER, PLARGE_INTEGER, PULONG64, ULONG64},
     verifier::irql::Ddi,
@@ -15,9 +15,10 @@ use crate::{
 /// units.
 const FREQUENCY: i64 = 10_000_000;
 
-/// Returns the virtual time since the simulation began, in 100-ns units. Writes the same number to
-/// `QpcTimeStamp`, which has the same unit here, unless it is null. Any IRQL
-/// (`nf-wdm-kequeryinterrupttimeprecise`).
+/// Returns the virtual time since the simulation began, in 100-ns units.
+///
+/// Writes the same number to `QpcTimeStamp`, which has the same unit here, unless it is null. Any
+/// IRQL (`nf-wdm-kequeryinterrupttimeprecise`).
 ///
 /// # Safety
 /// `QpcTimeStamp` is null, which is laxer than NT, or valid for a write.
@@ -34,9 +35,10 @@ pub unsafe extern "C" fn KeQueryInterruptTimePrecise(QpcTimeStamp: PULONG64) -> 
     now
 }
 
-/// Writes the system time to `CurrentTime`, in 100-ns units. The system clock starts at 0 with the
-/// simulation and follows the virtual clock, unless it is set by
-/// [`set_system_time`](crate::set_system_time). Any IRQL (`nf-wdm-kequerysystemtimeprecise`).
+/// Writes the system time to `CurrentTime`, in 100-ns units.
+///
+/// The system clock starts at 0 with the simulation and follows the virtual clock, unless it is set
+/// by [`set_system_time`](crate::set_system_time). Any IRQL (`nf-wdm-kequerysystemtimeprecise`).
 ///
 /// # Safety
 /// `CurrentTime` is valid for a write.

@@ -2,211 +2,16 @@
 //! `nf-wdm-kewaitformultipleobjects`, `nf-wdm-kedelayexecutionthread`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-extern crate alloc;
-
-use alloc::{boxed::Box, vec::Vec};
-
-use super::{dispatcher::Waitable, objects};
 use crate::{
-    engine::{entry::enter, machine::Machine},
-    kernel::{
-        thread::ThreadName,
-        timer::{Entry, Key},
-        wait::{Kind, Wait},
-    },
+    engine::entry::enter,
+    subsystem::{objects, wait},
     trace::Value,
     types::{
-        _KWAIT_REASON, _MODE, _WAIT_TYPE, BOOLEAN, DISPATCH_LEVEL, KPROCESSOR_MODE, KWAIT_BLOCK,
-        KWAIT_REASON, MAXIMUM_WAIT_OBJECTS, NTSTATUS, PKWAIT_BLOCK, PLARGE_INTEGER, PVOID, STATUS_SUCCESS,
-        STATUS_TIMEOUT, THREAD_WAIT_OBJECTS, ULONG, WAIT_TYPE,
+        _KWAIT_REASON, BOOLEAN, KPROCESSOR_MODE, KWAIT_REASON, NTSTATUS, PKWAIT_BLOCK, PLARGE_INTEGER, PVOID,
+        ULONG, WAIT_TYPE,
     },
-    verifier::{Checked, Violation, irql::Ddi, memory::Use, numbers::USER_WAIT, violation},
+    verifier::irql::Ddi,
 };
-
-const DISPATCH: u8 = DISPATCH_LEVEL as u8;
-
-/// The time that a wait may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Patience {
-    /// No time, which makes the wait a test.
-    None,
-    /// Until this time; a negative time is relative.
-    Due(i64),
-    /// Without end.
-    Endless,
-}
-
-impl Patience {
-    fn of(timeout: PLARGE_INTEGER) -> Self {
-        if timeout.is_null() {
-            return Self::Endless;
-        }
-        // SAFETY: the caller promises that a timeout that is not null is valid for reads.
-        let value = unsafe { timeout.read_unaligned() };
-        // SAFETY: the union has only this field, and any bits are a value.
-        match unsafe { value.QuadPart } {
-            0 => Self::None,
-            due => Self::Due(due),
-        }
-    }
-}
-
-impl Machine {
-    /// Returns a violation if the current thread must not wait now, in a DPC or at raised IRQL.
-    pub(crate) fn forbid_wait(&self, ddi: Ddi, object: usize, timeout: usize, test: bool) -> Checked<()> {
-        let irql = self.irql();
-        if irql < DISPATCH || (irql == DISPATCH && test) {
-            return Ok(());
-        }
-        let name = ddi.name();
-        if self.cpu().in_dpc.get() {
-            let address = self.thread_address(self.thread());
-            let rule = alloc::format!("{name} in a DPC routine, which must not wait");
-            return Err(violation(0xB8, [address as u64, 0, 0, 0], rule));
-        }
-        let rule = alloc::format!("{name} at IRQL {irql}: a thread waits at IRQL ≤ APC_LEVEL only");
-        Err(violation(0xC4, [0x3B, irql.into(), object as u64, timeout as u64], rule))
-    }
-
-    /// Refuses unknown modes and reasons. There are no alerts and no APCs, so a wait that is
-    /// alertable or in UserMode is like any other.
-    fn refuse_wait(&self, ddi: Ddi, reason: KWAIT_REASON, mode: KPROCESSOR_MODE) {
-        let name = ddi.name();
-        let refused = if !matches!(i32::from(mode), _MODE::KernelMode | _MODE::UserMode) {
-            alloc::format!("{name} with WaitMode {mode}, which is neither KernelMode nor UserMode")
-        } else if !matches!(reason, _KWAIT_REASON::Executive | _KWAIT_REASON::UserRequest) {
-            alloc::format!("{name} with WaitReason {reason}: drivers have Executive and UserRequest only")
-        } else {
-            return;
-        };
-        self.fail("not supported", refused);
-    }
-
-    /// A violation if a thread waits in UserMode for a mutex, or with an object or wait blocks on
-    /// its stack, which may be swapped out meanwhile.
-    fn check_user_wait(
-        &self,
-        ddi: Ddi,
-        mode: KPROCESSOR_MODE,
-        objects: &[usize],
-        blocks: usize,
-    ) -> Checked<()> {
-        if i32::from(mode) == _MODE::KernelMode {
-            return Ok(());
-        }
-        for address in objects.iter().copied() {
-            if let Waitable::Mutex = self.waitable(address)? {
-                self.user_wait(ddi, address, "for a mutex, which takes KernelMode")?;
-            }
-        }
-        let on_stack = |address: &usize| self.bounds.get().holds(*address);
-        match objects.iter().chain([&blocks]).copied().find(on_stack) {
-            Some(address) => self.user_wait(
-                ddi,
-                address,
-                "with something on the thread's stack, which may be swapped out meanwhile",
-            ),
-            None => Ok(()),
-        }
-    }
-
-    fn user_wait(&self, ddi: Ddi, address: usize, what: &str) -> Checked<()> {
-        self.documented([USER_WAIT, address as u64, 0, 0], || {
-            alloc::format!("{} with WaitMode UserMode {what}: {}", ddi.name(), self.name(address))
-        })
-    }
-
-    /// Inserts the end of a thread's wait into the timer queue.
-    fn set_timeout(&self, thread: usize, due: i64) -> Key {
-        let (_, tick) = self.due(due);
-        let address = self.thread_address(thread);
-        let entry = Entry {
-            address,
-            thread: Some(thread),
-            dpc: 0,
-            processor: self.current.get(),
-            period: 0,
-            tolerance: 0,
-            absolute: u64::try_from(due).ok(),
-        };
-        self.kernel.borrow_mut().timers.insert(tick, entry)
-    }
-
-    fn wait_for(
-        &self,
-        ddi: Ddi,
-        kind: Kind,
-        objects: Vec<usize>,
-        timeout: PLARGE_INTEGER,
-    ) -> Checked<NTSTATUS> {
-        let patience = Patience::of(timeout);
-        let first = objects.first().copied().unwrap_or_default();
-        self.forbid_wait(ddi, first, timeout as usize, patience == Patience::None)?;
-        let thread = self.thread();
-        if let Some(status) = self.try_satisfy(thread, kind, &objects, self.irql() >= DISPATCH)? {
-            return Ok(status);
-        }
-        let timeout = match patience {
-            Patience::None => return Ok(STATUS_TIMEOUT),
-            Patience::Due(due) => Some(self.set_timeout(thread, due)),
-            Patience::Endless => None,
-        };
-        Ok(self.block(Wait { thread, kind, objects, timeout }, Some(ddi)))
-    }
-
-    /// Returns the addresses of the objects of a wait for several.
-    fn wait_objects(&self, count: ULONG, objects: *mut PVOID, all: bool, room: usize) -> Checked<Vec<usize>> {
-        if count == 0 {
-            self.fail(
-                "not supported",
-                alloc::string::String::from("KeWaitForMultipleObjects with a Count of 0"),
-            );
-        }
-        if count > MAXIMUM_WAIT_OBJECTS || (room == 0 && count > THREAD_WAIT_OBJECTS) {
-            return Err(too_many(count, room));
-        }
-        if room != 0 {
-            let end = room + size_of::<KWAIT_BLOCK>() * count as usize - 1;
-            self.check_memory(room, Use::WaitBlocks)?;
-            self.check_memory(end, Use::WaitBlocks)?;
-        }
-        let mut addresses = Vec::new();
-        for index in 0..count as usize {
-            // SAFETY: the caller promises that the array has `count` elements.
-            let object = unsafe { objects.wrapping_add(index).read_unaligned() };
-            addresses.push(objects::address(object));
-        }
-        let twice = addresses
-            .iter()
-            .enumerate()
-            .find(|(index, one)| addresses.iter().take(*index).any(|other| other == *one));
-        if let Some((_, address)) = twice.filter(|_| all) {
-            let name = self.name(*address);
-            self.fail(
-                "not supported",
-                alloc::format!("KeWaitForMultipleObjects with WaitAll and {name} twice"),
-            );
-        }
-        Ok(addresses)
-    }
-
-    /// Lets another thread of this processor run, if one is ready.
-    fn yield_processor(&self) {
-        if self.cpu().ready.get() != 0 {
-            self.clock.settle();
-            self.clock.end_slice(false);
-            self.regrant();
-        }
-        self.point();
-    }
-}
-
-fn too_many(count: ULONG, room: usize) -> Box<Violation> {
-    let most = if room == 0 { THREAD_WAIT_OBJECTS } else { MAXIMUM_WAIT_OBJECTS };
-    let with = if room == 0 { "without an array of wait blocks" } else { "with an array of wait blocks" };
-    let rule = alloc::format!("KeWaitForMultipleObjects for {count} objects; {with} {most} are possible");
-    violation(0x0C, [0; 4], rule)
-}
 
 /// Waits until an object is signalled, or until `Timeout`. Returns STATUS_SUCCESS or
 /// STATUS_TIMEOUT.
@@ -240,11 +45,8 @@ pub unsafe extern "C" fn KeWaitForSingleObject(
 ) -> NTSTATUS {
     let ddi = Ddi::KeWaitForSingleObject;
     let machine = &*enter(ddi);
-    machine.refuse_wait(ddi, WaitReason, WaitMode);
-    machine.end_join();
-    let objects = alloc::vec![objects::address(Object)];
-    machine.checked(machine.check_user_wait(ddi, WaitMode, &objects, 0));
-    let status = machine.checked(machine.wait_for(ddi, Kind::Any, objects, Timeout));
+    wait::begin(machine, ddi, WaitReason, WaitMode);
+    let status = machine.checked(wait::for_one(machine, objects::address(Object), WaitMode, Timeout));
     machine.called(ddi, |machine| {
         ([machine.pointer(Object as usize)], Some(Value::Bits(status.cast_unsigned().into())))
     });
@@ -276,22 +78,12 @@ pub unsafe extern "C" fn KeWaitForMultipleObjects(
 ) -> NTSTATUS {
     let ddi = Ddi::KeWaitForMultipleObjects;
     let machine = &*enter(ddi);
-    machine.refuse_wait(ddi, WaitReason, WaitMode);
-    machine.end_join();
-    let kind = match WaitType {
-        _WAIT_TYPE::WaitAll => Kind::All,
-        _WAIT_TYPE::WaitAny => Kind::Any,
-        other => machine.fail(
-            "not supported",
-            alloc::format!(
-                "KeWaitForMultipleObjects with WaitType {other}, which is neither WaitAll nor WaitAny"
-            ),
-        ),
-    };
-    let objects = machine.wait_objects(Count, Object, kind == Kind::All, WaitBlockArray as usize);
-    let objects = machine.checked(objects);
-    machine.checked(machine.check_user_wait(ddi, WaitMode, &objects, WaitBlockArray as usize));
-    let status = machine.checked(machine.wait_for(ddi, kind, objects, Timeout));
+    wait::begin(machine, ddi, WaitReason, WaitMode);
+    let kind = wait::kind(machine, WaitType);
+    // SAFETY: the caller promises that `Object` has `Count` elements.
+    let objects = unsafe { wait::objects_of(machine, Count, Object, kind, WaitBlockArray as usize) };
+    let (objects, blocks) = (machine.checked(objects), WaitBlockArray as usize);
+    let status = machine.checked(wait::for_several(machine, kind, objects, blocks, WaitMode, Timeout));
     machine.called(ddi, |machine| {
         let arguments =
             [Value::Number(Count.into()), machine.pointer(Object as usize), Value::Signed(WaitType.into())];
@@ -315,24 +107,8 @@ pub unsafe extern "C" fn KeDelayExecutionThread(
 ) -> NTSTATUS {
     let ddi = Ddi::KeDelayExecutionThread;
     let machine = &*enter(ddi);
-    machine.refuse_wait(ddi, _KWAIT_REASON::Executive, WaitMode);
-    machine.checked(machine.forbid_wait(ddi, 0, Interval as usize, false));
-    let status = match Patience::of(Interval) {
-        Patience::Due(due) => {
-            let thread = machine.thread();
-            let timeout = Some(machine.set_timeout(thread, due));
-            machine.block(Wait { thread, kind: Kind::Delay, objects: Vec::new(), timeout }, Some(ddi))
-        }
-        Patience::None => {
-            machine.yield_processor();
-            STATUS_SUCCESS
-        }
-        Patience::Endless => {
-            let thread = ThreadName::of(machine.thread());
-            machine
-                .fail("not supported", alloc::format!("{thread}: KeDelayExecutionThread without an interval"))
-        }
-    };
+    wait::refuse(machine, ddi, _KWAIT_REASON::Executive, WaitMode);
+    let status = machine.checked(wait::delay(machine, Interval));
     machine.called(ddi, |machine| ([machine.pointer(Interval as usize)], Some(Value::Bits(status as u64))));
     status
 }

@@ -3,51 +3,17 @@
 //! `nf-wdm-kequerydpcwatchdoginformation`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
-extern crate alloc;
-
 use crate::{
-    engine::{entry::enter, machine::Machine},
+    engine::entry::enter,
+    subsystem::watchdog,
     trace::Value,
-    types::{
-        DISPATCH_LEVEL, KDPC_WATCHDOG_INFORMATION, LOGICAL, NTSTATUS, PKDPC_WATCHDOG_INFORMATION,
-        STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
-    },
-    verifier::{
-        irql::{Ddi, irql_name},
-        violation,
-    },
+    types::{LOGICAL, NTSTATUS, PKDPC_WATCHDOG_INFORMATION, STATUS_SUCCESS, STATUS_UNSUCCESSFUL},
+    verifier::irql::Ddi,
 };
 
-const DISPATCH: u8 = DISPATCH_LEVEL as u8;
-
-impl Machine {
-    /// Returns how long the processor has been at DISPATCH_LEVEL, since the first DPC of the drain,
-    /// or since its thread raised the IRQL.
-    pub(crate) fn time_at_dispatch(&self) -> u64 {
-        let cpu = self.cpu();
-        let since = if cpu.draining.get() { &cpu.drain_start } else { &cpu.dispatch_start };
-        self.clock.now().saturating_sub(since.get())
-    }
-
-    fn watchdog_information(&self) -> KDPC_WATCHDOG_INFORMATION {
-        let (cpu, limit) = (self.cpu(), self.config.get().dpc_watchdog);
-        let number = |units: u64| u32::try_from(units).unwrap_or(u32::MAX);
-        let left = |since: u64| {
-            let used = if cpu.draining.get() { self.clock.now().saturating_sub(since) } else { 0 };
-            number(limit.saturating_sub(used))
-        };
-        KDPC_WATCHDOG_INFORMATION {
-            DpcTimeLimit: number(limit),
-            DpcTimeCount: left(cpu.dpc_start.get()),
-            DpcWatchdogLimit: number(limit),
-            DpcWatchdogCount: left(cpu.drain_start.get()),
-            Reserved: 0,
-        }
-    }
-}
-
-/// Returns whether the caller, which is at DISPATCH_LEVEL or above, should yield the processor. The
-/// answer is TRUE once the processor has been there for longer than
+/// Returns whether the caller, which is at DISPATCH_LEVEL or above, should yield the processor.
+///
+/// The answer is TRUE once the processor has been there for longer than
 /// [`Config::yield_after`](crate::Config::yield_after).
 ///
 /// The time counts from the first DPC of the current drain, or, in a thread, from where it raised
@@ -58,15 +24,7 @@ impl Machine {
 /// None beyond being called in a simulation run.
 pub unsafe extern "C" fn KeShouldYieldProcessor() -> LOGICAL {
     let machine = &*enter(Ddi::KeShouldYieldProcessor);
-    let irql = machine.irql();
-    if irql < DISPATCH {
-        let rule = alloc::format!(
-            "KeShouldYieldProcessor may be called at IRQL ≥ DISPATCH_LEVEL only, but was called at {irql} ({})",
-            irql_name(irql)
-        );
-        machine.bug_check(violation(0xC4, [0xE5, irql.into(), 0, 0], rule));
-    }
-    let should = machine.time_at_dispatch() > machine.config.get().yield_after;
+    let should = machine.checked(watchdog::should_yield(machine));
     machine.called(Ddi::KeShouldYieldProcessor, |_| ([], Some(Value::Boolean(should))));
     should.into()
 }
@@ -84,10 +42,11 @@ pub unsafe extern "C" fn KeQueryDpcWatchdogInformation(
     WatchdogInformation: PKDPC_WATCHDOG_INFORMATION,
 ) -> NTSTATUS {
     let machine = &*enter(Ddi::KeQueryDpcWatchdogInformation);
-    let status = if machine.irql() < DISPATCH { STATUS_UNSUCCESSFUL } else { STATUS_SUCCESS };
-    if status == STATUS_SUCCESS {
+    let information = watchdog::information(machine);
+    let status = if information.is_some() { STATUS_SUCCESS } else { STATUS_UNSUCCESSFUL };
+    if let Some(information) = information {
         // SAFETY: the caller promises that `WatchdogInformation` is valid for a write.
-        unsafe { WatchdogInformation.write(machine.watchdog_information()) };
+        unsafe { WatchdogInformation.write(information) };
     }
     machine.called(Ddi::KeQueryDpcWatchdogInformation, |machine| {
         let argument = machine.pointer(WatchdogInformation as usize);

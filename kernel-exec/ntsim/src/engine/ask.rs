@@ -17,7 +17,7 @@ use super::{
 impl Machine {
     /// Asks the schedule which of several runnable processors runs.
     pub(crate) fn ask_schedule(&self, runnable: u64, kind: PointKind) -> Result<Next, String> {
-        let (current, mut schedule) = (self.current.get(), self.schedule.borrow_mut());
+        let (current, mut schedule) = (self.current.get(), self.scheduling.schedule.borrow_mut());
         if let Source::Follow(follower) = &mut schedule.source {
             let forced = self.clock.is_woken() || matches!(kind, PointKind::Woken | PointKind::Switch);
             return Ok(follower.run(
@@ -35,7 +35,7 @@ impl Machine {
         search.run(&Situation {
             runnable,
             current,
-            running: self.inside.get(),
+            running: self.control.inside.get(),
             kind,
             events: recorder.trace().events(),
             named: recorder.named(),
@@ -45,18 +45,19 @@ impl Machine {
 
     /// Whether the schedule is asked before the return of a call-out.
     pub(crate) fn asks_at_return(&self) -> bool {
-        self.schedule.borrow().asks_at_return(self.so_far())
+        self.scheduling.schedule.borrow().asks_at_return(self.so_far())
     }
 
     /// Records that the schedule was not asked, because only one processor could run.
     pub(crate) fn not_asked(&self) {
-        self.schedule.borrow_mut().unbroken = false;
+        self.scheduling.schedule.borrow_mut().unbroken = false;
     }
 
     /// Chooses one of a processor's threads, from 0. The last one already runs unless the processor
     /// is vacant.
     pub(crate) fn choose_thread(&self, options: u8, vacant: bool) -> u8 {
-        if let (false, Source::Follow(follower)) = (vacant, &mut self.schedule.borrow_mut().source) {
+        if let (false, Source::Follow(follower)) = (vacant, &mut self.scheduling.schedule.borrow_mut().source)
+        {
             follower.next_is_thread();
         }
         self.choose(options)
@@ -66,7 +67,7 @@ impl Machine {
     pub(crate) fn note_decision(&self, decision: Decision) {
         if self.tracing.get() {
             let events = self.recorder.borrow().trace().events().len();
-            self.ordered.borrow_mut().push((events, decision));
+            self.scheduling.ordered.borrow_mut().push((events, decision));
         }
     }
 
@@ -80,10 +81,11 @@ impl Machine {
             _ => Decision::Run { processor: processor as u8, points },
         };
         self.note_decision(decision);
-        let mut schedule = self.schedule.borrow_mut();
-        let goes_on = self.inside.get() && processor == self.current.get() && kind == PointKind::Before;
+        let mut schedule = self.scheduling.schedule.borrow_mut();
+        let goes_on =
+            self.control.inside.get() && processor == self.current.get() && kind == PointKind::Before;
         let join = schedule.is_fine() && core::mem::replace(&mut schedule.unbroken, true) && goes_on;
-        let mut decisions = self.decisions.borrow_mut();
+        let mut decisions = self.scheduling.decisions.borrow_mut();
         if let (true, Some(last)) = (join, decisions.last_mut())
             && last.join(processor, points)
         {

@@ -16,7 +16,8 @@ use super::{
     machine::{Machine, loaded},
 };
 use crate::{
-    fault::frames::{MOST, lines_of},
+    fault::frames::{MAX_FRAMES, lines_of},
+    subsystem::pool,
     verifier::{irql::Ddi, stop::Stop},
 };
 
@@ -39,7 +40,7 @@ pub(crate) fn free_between_runs(ddi: Ddi, address: usize, tag: Option<u32>) {
     if machine.stop.borrow().is_some() {
         return;
     }
-    if let Err(mut violation) = machine.free(address, tag) {
+    if let Err(mut violation) = pool::free(machine, address, tag) {
         violation.rule = alloc::format!("{}: {}, {}", ddi.name(), violation.rule, advice());
         machine.report(machine.bug_check_of(*violation));
     }
@@ -63,9 +64,9 @@ fn callers() -> Vec<String> {
     let mut lines = Vec::new();
     backtrace::trace(|frame| {
         lines_of(frame.ip().addr(), &mut lines);
-        lines.len() < MOST
+        lines.len() < MAX_FRAMES
     });
-    lines.truncate(MOST);
+    lines.truncate(MAX_FRAMES);
     lines
 }
 

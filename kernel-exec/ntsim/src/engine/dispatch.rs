@@ -6,17 +6,17 @@ use alloc::vec::Vec;
 
 use super::machine::Machine;
 use crate::{
-    ddi::objects,
     kernel::{
-        dpc::Entry,
+        dpc::QueuedDpc,
         processor::{Activity, Processor},
-        wait::{Kind, Wait},
+        wait::{Wait, WaitKind},
     },
+    subsystem::{objects, pool},
     trace::event::What,
     types::STATUS_SUCCESS,
     verifier::{
-        irql::{Ddi, irql_name},
-        violation,
+        bugcheck::{driver_verifier::locks, irql_unexpected},
+        irql::Ddi,
     },
 };
 
@@ -28,7 +28,7 @@ const DISPATCH: u8 = 2;
 impl Machine {
     /// Puts a DPC into a processor's queue, after which an idle processor can run. Returns the
     /// queue's new length.
-    pub(crate) fn enqueue(&self, processor: usize, entry: Entry, at_head: bool) -> usize {
+    pub(crate) fn enqueue(&self, processor: usize, entry: QueuedDpc, at_head: bool) -> usize {
         let depth = self.kernel.borrow_mut().dpcs.push(processor, entry, at_head);
         let cpu = self.processor(processor);
         if depth == 1 {
@@ -62,7 +62,7 @@ impl Machine {
     pub(crate) fn drain(&self) {
         let (me, cpu) = (self.current.get(), self.cpu());
         let before = cpu.irql.replace(DISPATCH);
-        self.page_out();
+        pool::page_out(self);
         cpu.draining.set(true);
         cpu.drain_start.set(self.clock.now());
         let watchdog = self.config.get().dpc_watchdog;
@@ -82,7 +82,7 @@ impl Machine {
     }
 
     /// Runs one DPC that has left its queue.
-    fn run_dpc(&self, entry: Entry) {
+    fn run_dpc(&self, entry: QueuedDpc) {
         let call = match objects::take_dpc(self, entry) {
             Ok(call) => call,
             Err(violation) => self.bug_check(violation),
@@ -113,12 +113,7 @@ impl Machine {
         debug_assert_eq!(me, self.current.get());
         let irql = cpu.irql.get();
         if irql != DISPATCH {
-            let parameter = u64::from(irql) << 16 | u64::from(DISPATCH) << 8 | 2;
-            let rule = alloc::format!(
-                "a DPC routine was called at DISPATCH_LEVEL and returned at IRQL {irql} ({})",
-                irql_name(irql)
-            );
-            self.bug_check(violation(0xC8, [parameter, 0, 0, 0], rule));
+            self.bug_check(irql_unexpected::dpc_routine(irql));
         }
         self.check_locks_after(me, held);
         self.check_watchdog();
@@ -144,7 +139,7 @@ impl Machine {
         }
         while self.is_pending(last) {
             self.flushers.set(self.flushers.get() + 1);
-            let (thread, kind) = (self.thread(), Kind::Kernel(FLUSH));
+            let (thread, kind) = (self.thread(), WaitKind::Kernel(FLUSH));
             let wait = Wait { thread, kind, objects: Vec::new(), timeout: None };
             self.block(wait, Some(Ddi::KeFlushQueuedDpcs));
             self.flushers.set(self.flushers.get() - 1);
@@ -171,7 +166,7 @@ impl Machine {
             return;
         };
         drop(kernel);
-        let rule = alloc::format!("a DPC routine returned holding the spin lock {}", self.name(held.address));
-        self.bug_check(violation(0xC4, [0x1006, held.address as u64, processor as u64, 0], rule));
+        let (routine, name) = ("a DPC routine", self.name(held.address));
+        self.bug_check(locks::returned_with_spin_lock(routine, held.address, name, processor));
     }
 }

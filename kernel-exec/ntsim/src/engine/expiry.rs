@@ -1,15 +1,13 @@
 //! Events of the virtual clock. Timers expire, late DPCs get their interrupt, and the watchdog
 //! checks its limits.
 
-extern crate alloc;
-
 use super::machine::Machine;
 use crate::{
-    ddi::objects,
-    kernel::{clock::MILLISECOND, dpc, processor::Processor, timer, wait::Kind},
+    kernel::{clock::MILLISECOND, dpc, processor::Processor, timer, wait::WaitKind},
+    subsystem::{dispatcher, objects},
     trace::event::What,
     types::{STATUS_SUCCESS, STATUS_TIMEOUT},
-    verifier::{Checked, violation},
+    verifier::{Checked, bugcheck::dpc_watchdog},
 };
 
 impl Machine {
@@ -68,16 +66,12 @@ impl Machine {
             return;
         }
         let single = now.saturating_sub(cpu.dpc_start.get());
-        let allotted = limit / self.clock.tick();
+        let tick = self.clock.tick();
         if cpu.in_dpc.get() && single > limit {
-            let rule = alloc::format!("a DPC routine ran for {single} units of 100 ns, of {limit} allowed");
-            self.bug_check(violation(0x133, [0, single / self.clock.tick(), allotted, 0], rule));
+            self.bug_check(dpc_watchdog::routine_too_long(single, limit, tick));
         }
         let all = now - cpu.drain_start.get();
-        let rule = alloc::format!(
-            "the processor ran DPCs for {all} units of 100 ns without a break, of {limit} allowed"
-        );
-        self.bug_check(violation(0x133, [1, allotted, 0, 0], rule));
+        self.bug_check(dpc_watchdog::queue_too_long(all, limit, tick));
     }
 
     /// Expires every timer that is due, and requests the interrupts of late DPCs.
@@ -154,13 +148,13 @@ impl Machine {
                 kernel.waits.set_timeout(thread, key);
             } else {
                 drop(kernel);
-                objects::place_timer(entry.address, due_time, key);
+                objects::mark_timer_queued(entry.address, due_time, key);
             }
         }
     }
 
     /// Expires a timer and signals it. Its DPC is queued, or called without having been in a queue.
-    fn expire_timer(&self, key: timer::Key, entry: timer::Entry) -> Checked<()> {
+    fn expire_timer(&self, key: timer::Key, entry: timer::SetTimer) -> Checked<()> {
         if let Some(thread) = entry.thread {
             self.time_out(thread);
             return Ok(());
@@ -170,7 +164,7 @@ impl Machine {
             self.record(What::TimerExpired { object });
         }
         objects::expire_timer(self, entry.address, key)?;
-        self.signal(entry.address)?;
+        dispatcher::signal(self, entry.address)?;
         if entry.period != 0 {
             self.restart_timer(entry);
         }
@@ -183,22 +177,22 @@ impl Machine {
         if !in_flight {
             objects::mark_queued(entry.dpc, target);
         }
-        self.enqueue(target, dpc::Entry { address: entry.dpc, in_flight }, dpc.high);
+        self.enqueue(target, dpc::QueuedDpc { address: entry.dpc, in_flight }, dpc.high);
         self.request_interrupt(target);
         Ok(())
     }
 
     /// Sets a periodic timer that has expired again, one period after its due time.
-    fn restart_timer(&self, entry: timer::Entry) {
+    fn restart_timer(&self, entry: timer::SetTimer) {
         let due_time = objects::due_time(entry.address).saturating_add(u64::from(entry.period) * MILLISECOND);
         let tick = self.tolerant_tick_of(due_time, entry.tolerance);
-        let key = self.kernel.borrow_mut().timers.insert(tick, timer::Entry { absolute: None, ..entry });
-        objects::place_timer(entry.address, due_time, key);
+        let key = self.kernel.borrow_mut().timers.insert(tick, timer::SetTimer { absolute: None, ..entry });
+        objects::mark_timer_queued(entry.address, due_time, key);
     }
 
     /// Ends a thread's wait because its time is over.
     fn time_out(&self, thread: usize) {
-        let delay = self.kernel.borrow().waits.of(thread).is_some_and(|wait| wait.kind == Kind::Delay);
+        let delay = self.kernel.borrow().waits.of(thread).is_some_and(|wait| wait.kind == WaitKind::Delay);
         self.end_wait(thread, if delay { STATUS_SUCCESS } else { STATUS_TIMEOUT });
     }
 }

@@ -37,9 +37,10 @@ use std::{
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
+    control::Suspend,
     job::Program,
-    machine::{Machine, Suspend, activate, active},
-    run::{Ended, Threads, Until},
+    machine::{Machine, activate, active},
+    run::{CoroutineOutcome, Coroutines, Until},
 };
 use crate::{limits::PROCESSORS, verifier::stop::Stop};
 
@@ -70,7 +71,7 @@ struct Baton {
 struct Free {
     machine: NonNull<Machine>,
     /// Accessed only with the baton.
-    threads: UnsafeCell<Threads>,
+    threads: UnsafeCell<Coroutines>,
     baton: Mutex<Baton>,
     returned: Condvar,
     happened: Condvar,
@@ -127,7 +128,7 @@ fn take<'a>(free: &Free) -> Option<&'a Machine> {
     free.take();
     // SAFETY: the machine lives as long as the run, and this thread holds the baton.
     let machine = unsafe { free.machine.as_ref() };
-    machine.yielder.set(YIELDER.get());
+    machine.control.yielder.set(YIELDER.get());
     SPUN.set(0);
     if machine.stop.borrow().is_some() {
         machine.stay();
@@ -139,7 +140,7 @@ fn take<'a>(free: &Free) -> Option<&'a Machine> {
 #[cold]
 pub(crate) fn return_baton(machine: &Machine) {
     if let Some(free) = free() {
-        YIELDER.set(machine.yielder.get());
+        YIELDER.set(machine.control.yielder.get());
         free.give_back();
     }
 }
@@ -153,7 +154,7 @@ pub(crate) fn attend() {
     SPUN.set(spun);
     let wanted = free.attention.get(PROCESSOR.get()).is_some_and(|wanted| wanted.load(Ordering::Relaxed));
     if wanted || spun >= SPINS {
-        free.look(spun >= SPINS);
+        free.visit_machine(spun >= SPINS);
     }
 }
 
@@ -217,7 +218,7 @@ impl Free {
 
     /// Looks into the machine, from a processor that runs outside of it.
     #[cold]
-    fn look(&self, spins: bool) {
+    fn visit_machine(&self, spins: bool) {
         if active().is_some() {
             return;
         }
@@ -228,7 +229,7 @@ impl Free {
         if spins {
             // A spinning processor waits for time to pass.
             machine.clock.skip(machine.clock.tick() / 64);
-            machine.jumps.set(machine.jumps.get() + 1);
+            machine.clock.count_jump();
         }
         machine.point();
         machine.take_interrupts();
@@ -239,7 +240,7 @@ impl Free {
     }
 
     /// The body of a processor's OS thread.
-    fn be(&self, processor: usize, left: &Cell<usize>, until: Until) {
+    fn be(&self, processor: usize, remaining: &Cell<usize>, until: Until) {
         FREE.set(self);
         PROCESSOR.set(processor);
         self.take();
@@ -252,7 +253,9 @@ impl Free {
             }
             machine.arrange(processor);
             match catch_unwind(AssertUnwindSafe(|| self.resume(machine, processor))) {
-                Ok(Ended::Served { was_program }) => left.set(left.get() - usize::from(was_program)),
+                Ok(CoroutineOutcome::Served { was_program }) => {
+                    remaining.set(remaining.get() - usize::from(was_program))
+                }
                 Ok(_) => {}
                 Err(panic) => {
                     if active().is_none() {
@@ -265,7 +268,7 @@ impl Free {
                     });
                 }
             }
-            if left.get() == 0 && until == Until::Returned {
+            if remaining.get() == 0 && until == Until::Returned {
                 break;
             }
         }
@@ -300,12 +303,12 @@ impl Free {
     }
 
     /// Resumes a processor until it gives up control.
-    fn resume(&self, machine: &Machine, processor: usize) -> Ended {
+    fn resume(&self, machine: &Machine, processor: usize) -> CoroutineOutcome {
         // SAFETY: this thread holds the baton [F1], and drops the reference before the coroutine is
         // resumed.
         let threads = || unsafe { &mut *self.threads.get() };
         let Some((context, mut thread)) = threads().prepare(machine, processor, self.machine) else {
-            return Ended::Not;
+            return CoroutineOutcome::Not;
         };
         thread.resume(());
         threads().settle(machine, processor, context, thread)
@@ -363,10 +366,10 @@ impl Machine {
     /// In a free run, waits until this processor's wait for a spin lock is over.
     pub(crate) fn wait_freely(&self) {
         let Some(free) = free() else { return };
-        let (me, yielder) = (self.current.get(), self.yielder.get());
+        let (me, yielder) = (self.current.get(), self.control.yielder.get());
         while self.runnable.get() >> me & 1 == 0 {
             free.rest(self, me);
-            self.yielder.set(yielder);
+            self.control.yielder.set(yielder);
             if self.stop.borrow().is_some() || free.lock().over {
                 self.stay();
             }
@@ -389,7 +392,7 @@ fn alert(processors: u64) {
 /// Runs programs, with an OS thread of the host for each processor.
 pub(crate) fn run(
     machine: NonNull<Machine>,
-    threads: &mut Threads,
+    threads: &mut Coroutines,
     programs: Vec<(usize, FreeProgram)>,
     until: Until,
 ) -> Result<(), Stop> {
@@ -419,12 +422,12 @@ pub(crate) fn run(
     };
     kernel.is_free.set(true);
     kernel.now.reset(None);
-    kernel.inside.set(true);
-    let left = Left(Cell::new(count));
+    kernel.control.inside.set(true);
+    let remaining = RemainingPrograms(Cell::new(count));
     std::thread::scope(|scope| {
         let be = |processor: usize| {
-            let (free, left) = (&free, &left);
-            scope.spawn(move || free.be(processor, left.get(), until))
+            let (free, remaining) = (&free, &remaining);
+            scope.spawn(move || free.be(processor, remaining.get(), until))
         };
         let threads: Vec<_> = (0..kernel.count()).map(be).collect();
         // The threads are joined one by one, because ThreadSanitizer does not see how a scope joins
@@ -436,14 +439,14 @@ pub(crate) fn run(
         }
     });
     kernel.is_free.set(false);
-    kernel.inside.set(false);
+    kernel.control.inside.set(false);
     kernel.clock.settle();
     let panic = free.panic.into_inner();
     *threads = free.threads.into_inner();
     let stop = kernel.stop.borrow().clone();
     let ended = match stop {
         Some(stop) => Err(stop),
-        None if left.0.get() != 0 || kernel.spins() => Err(Stop::Deadlock { waits: kernel.waits() }),
+        None if remaining.0.get() != 0 || kernel.spins() => Err(Stop::Deadlock { waits: kernel.waits() }),
         None => Ok(()),
     };
     threads.end();
@@ -454,12 +457,12 @@ pub(crate) fn run(
 }
 
 /// How many programs have not returned. Accessed only with the baton.
-struct Left(Cell<usize>);
+struct RemainingPrograms(Cell<usize>);
 
 // SAFETY: only the processor that holds the baton accesses the cell [F1].
-unsafe impl Sync for Left {}
+unsafe impl Sync for RemainingPrograms {}
 
-impl Left {
+impl RemainingPrograms {
     fn get(&self) -> &Cell<usize> {
         &self.0
     }

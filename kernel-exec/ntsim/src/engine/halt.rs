@@ -5,16 +5,17 @@ extern crate alloc;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 
-use super::machine::{Machine, NOBODY};
+use super::{control::NO_PROCESSOR, machine::Machine};
 use crate::{
     kernel::{
         processor::Activity,
         thread::ThreadName,
-        wait::{self, Kind},
+        wait::{self, WaitKind},
     },
+    subsystem::dispatcher,
     trace::event::What,
     verifier::{
-        Violation,
+        Checked, Violation,
         bugcheck::BugCheck,
         stop::{Stop, Wait},
     },
@@ -46,7 +47,7 @@ impl Machine {
     /// Leaves the coroutine for ever.
     pub(crate) fn stay(&self) -> ! {
         loop {
-            self.next.set(NOBODY);
+            self.control.next.set(NO_PROCESSOR);
             self.suspend();
         }
     }
@@ -56,6 +57,14 @@ impl Machine {
     #[inline(never)]
     pub(crate) fn bug_check(&self, violation: Box<Violation>) -> ! {
         self.halt(self.bug_check_of(unbox(violation)))
+    }
+
+    /// Returns the value of a check, or stops the machine with its violation.
+    pub(crate) fn checked<T>(&self, outcome: Checked<T>) -> T {
+        match outcome {
+            Ok(value) => value,
+            Err(violation) => self.bug_check(violation),
+        }
     }
 
     /// The stop of a violation on the current processor.
@@ -107,12 +116,13 @@ impl Machine {
     }
 
     fn thread_wait(&self, wait: &wait::Wait) -> Wait {
-        let names: Vec<String> = wait.objects.iter().map(|object| self.describe_object(*object)).collect();
+        let names: Vec<String> =
+            wait.objects.iter().map(|object| dispatcher::describe(self, *object)).collect();
         let lock = match wait.kind {
-            Kind::Any => names.join(" or "),
-            Kind::All => names.join(" and "),
-            Kind::Delay => String::from("the end of a delay"),
-            Kind::Kernel(reason) => String::from(reason),
+            WaitKind::Any => names.join(" or "),
+            WaitKind::All => names.join(" and "),
+            WaitKind::Delay => String::from("the end of a delay"),
+            WaitKind::Kernel(reason) => String::from(reason),
         };
         let kernel = self.kernel.borrow();
         let holder = wait.objects.iter().find_map(|object| kernel.mutexes.holder(*object));

@@ -12,14 +12,8 @@ use core::{
 };
 use std::thread_local;
 
-use corosensei::Yielder;
-
 use super::{
-    identity::Identities,
-    job::Job,
-    recording::{Decision, Recording},
-    run_state::Current,
-    schedule::Schedule,
+    control::Control, identity::Identities, run_state::Current, schedule::Schedule, scheduling::Scheduling,
 };
 use crate::{
     arena::Arena,
@@ -27,49 +21,27 @@ use crate::{
     counters::{Counters, Counts},
     fault::{
         stack::{Bounds, limit},
-        state::{Aside, Watch},
+        state::{ExitStack, HangWatch},
     },
     image_state::ImageState,
     kernel::{Kernel, clock::Clock, processor::Processor},
     limits::PROCESSORS,
-    low_resources::low::Low,
+    low_resources::allocation_faults::AllocationFaults,
     statics::copies::Copies,
     trace::recorder::Recorder,
     verifier::stop::Stop,
 };
-
-/// No processor is chosen, so the loop outside all coroutines chooses one.
-pub(crate) const NOBODY: usize = usize::MAX;
-
-/// How a coroutine gives up control.
-pub(crate) type Suspend = Yielder<(), ()>;
 
 /// The simulated machine.
 pub(crate) struct Machine {
     pub(crate) clock: Clock,
     /// The current processor.
     pub(crate) current: Cell<usize>,
-    /// The processor that runs next, set before a coroutine gives up control; or [`NOBODY`].
-    pub(crate) next: Cell<usize>,
-    /// Whether a coroutine is running, not the loop outside.
-    pub(crate) inside: Cell<bool>,
+    pub(crate) control: Control,
     /// A bit for each runnable processor.
     pub(crate) runnable: Cell<u64>,
-    /// The job of the coroutine that is resumed next.
-    pub(crate) job: Cell<Job>,
-    /// Whether the program is a driver's Unload routine. Work that is pending when it returns stays
-    /// pending.
-    pub(crate) unloading: Cell<bool>,
-    /// Whether the coroutine that was resumed has finished its job.
-    pub(crate) served: Cell<bool>,
-    /// Whether the thread that was resumed has ended. It leaves its stack as it is.
-    pub(crate) ended: Cell<bool>,
     /// The number of threads that wait in KeFlushQueuedDpcs.
     pub(crate) flushers: Cell<usize>,
-    /// How often the clock has jumped to a timer so far.
-    pub(crate) jumps: Cell<u64>,
-    /// The time at which the clock first jumped after all programs of the run had ended.
-    pub(crate) quiet_since: Cell<Option<u64>>,
     /// A bit for each processor that runs a program.
     pub(crate) programs: Cell<u64>,
     pub(crate) counts: Counts,
@@ -77,8 +49,6 @@ pub(crate) struct Machine {
     pub(crate) calls: Cell<u64>,
     pub(crate) identities: Identities,
     pub(crate) processors: [Processor; PROCESSORS],
-    /// How the coroutine that runs gives up control.
-    pub(crate) yielder: Cell<*const Suspend>,
     pub(crate) config: Cell<Config>,
     pub(crate) tracing: Cell<bool>,
     /// Whether the run is one of the free-running engine.
@@ -87,24 +57,21 @@ pub(crate) struct Machine {
     pub(crate) epoch: Cell<u32>,
     pub(crate) arena: Arena,
     pub(crate) kernel: RefCell<Kernel>,
-    pub(crate) schedule: RefCell<Schedule>,
-    pub(crate) decisions: RefCell<Recording>,
-    /// While tracing, each decision, and the number of events before it.
-    pub(crate) ordered: RefCell<Vec<(usize, Decision)>>,
+    pub(crate) scheduling: Scheduling,
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) stop: RefCell<Option<Stop>>,
     /// The stop was found between two runs, and no call has answered it yet.
     pub(crate) unreported: Cell<bool>,
     pub(crate) image: ImageState,
     pub(crate) statics: Copies,
-    pub(crate) low: Low,
+    pub(crate) allocation_faults: AllocationFaults,
     /// What the current coroutine executes.
     pub(crate) now: Current,
     /// The bounds of the current coroutine's stack.
     pub(crate) bounds: Cell<Bounds>,
     /// The stack on which a coroutine continues that is abandoned in the middle of its work.
-    pub(crate) aside: Aside,
-    pub(crate) watch: Watch,
+    pub(crate) exit_stack: ExitStack,
+    pub(crate) watch: HangWatch,
     /// Stands in for a processor with a number out of range, which never occurs.
     spare: Processor,
 }
@@ -150,41 +117,31 @@ impl Machine {
         let machine = Self {
             clock: Clock::default(),
             current: Cell::new(0),
-            next: Cell::new(NOBODY),
-            inside: Cell::new(false),
+            control: Control::default(),
             runnable: Cell::new(0),
-            job: Cell::new(Job::Idle),
-            unloading: Cell::new(false),
-            served: Cell::new(false),
-            ended: Cell::new(false),
             flushers: Cell::new(0),
-            jumps: Cell::new(0),
-            quiet_since: Cell::new(None),
             programs: Cell::new(0),
             counts: Counts::default(),
             calls: Cell::new(0),
             identities: Identities::default(),
             processors: [const { Processor::new() }; PROCESSORS],
-            yielder: Cell::new(null()),
             config: Cell::new(config),
             tracing: Cell::new(config.trace),
             is_free: Cell::new(false),
             epoch: Cell::new(0),
             arena: Arena::new(config.pool_size),
             kernel: RefCell::default(),
-            schedule: RefCell::new(Schedule::round_robin()),
-            decisions: RefCell::default(),
-            ordered: RefCell::default(),
+            scheduling: Scheduling::default(),
             recorder: RefCell::default(),
             stop: RefCell::new(None),
             unreported: Cell::new(false),
             image: ImageState::default(),
             statics: Copies::new(),
-            low: Low::default(),
+            allocation_faults: AllocationFaults::default(),
             now: Current::default(),
             bounds: Cell::default(),
-            aside: Aside::default(),
-            watch: Watch::default(),
+            exit_stack: ExitStack::default(),
+            watch: HangWatch::default(),
             spare: Processor::new(),
         };
         machine.reset(config, schedule);
@@ -201,14 +158,9 @@ impl Machine {
         self.tracing.set(config.trace);
         self.clock.reset(config.step_time, config.tick);
         self.current.set(0);
-        self.next.set(NOBODY);
-        self.inside.set(false);
+        self.control.reset();
         self.runnable.set(0);
-        self.served.set(false);
-        self.ended.set(false);
         self.flushers.set(0);
-        self.jumps.set(0);
-        self.quiet_since.set(None);
         self.programs.set(0);
         self.counts.reset();
         self.calls.set(0);
@@ -216,15 +168,13 @@ impl Machine {
         let mut kernel = self.kernel.borrow_mut();
         self.arena.reset(kernel.pool.top());
         kernel.reset(config.processors, self.arena.size());
-        self.schedule.replace(schedule);
-        self.decisions.borrow_mut().clear();
-        self.ordered.borrow_mut().clear();
+        self.scheduling.reset(schedule);
         self.recorder.borrow_mut().reset();
         self.stop.replace(None);
         self.unreported.set(false);
         self.image.reset();
         self.statics.reset();
-        self.low.reset(config.low_resources);
+        self.allocation_faults.reset(config.low_resources);
         self.now.reset(Some(limit(config.stack)));
         self.watch.set(config.hang);
         self.epoch.set(EPOCHS.fetch_add(1, Ordering::Relaxed));

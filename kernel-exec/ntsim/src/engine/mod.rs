@@ -23,6 +23,7 @@
 pub(crate) mod ask;
 pub(crate) mod between;
 pub(crate) mod choice;
+pub(crate) mod control;
 pub(crate) mod dispatch;
 pub(crate) mod entry;
 pub(crate) mod expiry;
@@ -42,6 +43,7 @@ pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod run_state;
 pub(crate) mod schedule;
+pub(crate) mod scheduling;
 pub(crate) mod serve;
 pub(crate) mod stack_depth;
 pub(crate) mod thread;

@@ -42,11 +42,13 @@ use alloc::string::String;
 
 use super::{
     choice::{Next, PointKind},
-    machine::{Machine, NOBODY},
+    control::NO_PROCESSOR,
+    machine::Machine,
     recording::Decision,
 };
 use crate::{
     kernel::{processor::Activity, thread::NO_THREAD},
+    subsystem::pool,
     trace::event::What,
     verifier::{irql::Ddi, stop::Stop},
 };
@@ -60,14 +62,14 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn point(&self) {
         if !self.clock.step() {
-            self.look();
+            self.run_engine();
         }
     }
 
     /// Examines the machine at a point at which the countdown is 0.
     #[cold]
     #[inline(never)]
-    fn look(&self) {
+    fn run_engine(&self) {
         self.clock.settle();
         let ask = self.clock.step_slowly();
         if std::thread::panicking() {
@@ -94,7 +96,7 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn point_after(&self) {
         if !self.clock.step_after() {
-            self.look_uncounted(PointKind::After);
+            self.run_engine_uncounted(PointKind::After);
         }
     }
 
@@ -102,14 +104,14 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn point_of_return(&self) {
         if !self.clock.step_return() {
-            self.look_uncounted(PointKind::Return);
+            self.run_engine_uncounted(PointKind::Return);
         }
     }
 
     /// Examines the machine at a point that counts no step, when the countdown is 0.
     #[cold]
     #[inline(never)]
-    fn look_uncounted(&self, kind: PointKind) {
+    fn run_engine_uncounted(&self, kind: PointKind) {
         if std::thread::panicking() || self.is_free() {
             return;
         }
@@ -142,7 +144,7 @@ impl Machine {
             self.arrange(me);
         }
         if self.cpu().context.get() != context {
-            self.switch_to(NOBODY);
+            self.switch_to(NO_PROCESSOR);
         }
     }
 
@@ -196,7 +198,7 @@ impl Machine {
             }
             Err(message) => {
                 self.misfit(message);
-                NOBODY
+                NO_PROCESSOR
             }
         }
     }
@@ -204,12 +206,12 @@ impl Machine {
     /// Chooses one of `options` possibilities, from 0, where NT leaves the outcome open.
     pub(crate) fn choose(&self, options: u8) -> u8 {
         let so_far = self.so_far();
-        let choice = self.schedule.borrow_mut().choose(options, so_far);
+        let choice = self.scheduling.schedule.borrow_mut().choose(options, so_far);
         match choice {
             Ok(taken) => {
                 let decision = Decision::Choice { options, taken };
                 self.note_decision(decision);
-                self.decisions.borrow_mut().push(decision, so_far.hash);
+                self.scheduling.decisions.borrow_mut().push(decision, so_far.hash);
                 taken
             }
             Err(message) => {
@@ -223,7 +225,7 @@ impl Machine {
     /// records that the run has ended.
     pub(crate) fn misfit(&self, message: String) {
         let stop = Stop::Failure { oracle: "replay", message };
-        if self.inside.get() {
+        if self.control.inside.get() {
             self.halt(stop);
         }
         self.put_stop(stop);
@@ -233,9 +235,9 @@ impl Machine {
     /// thread goes on. A thread that has waited may then be on another processor. Pending
     /// interrupts are taken before the return.
     pub(crate) fn switch_to(&self, target: usize) {
-        self.next.set(target);
+        self.control.next.set(target);
         self.suspend();
-        self.page_out();
+        pool::page_out(self);
         if self.tracing.get() {
             self.record(What::Switch { to: self.current.get() });
         }
@@ -244,7 +246,7 @@ impl Machine {
 
     /// Suspends the coroutine until it is resumed.
     pub(crate) fn suspend(&self) {
-        let (yielder, now) = (self.yielder.get(), self.now.get());
+        let (yielder, now) = (self.control.yielder.get(), self.now.get());
         // SAFETY: the yielder is that of the coroutine on which the caller runs. The loop outside
         // sets it before each resumption, and a coroutine that begins sets its own. It lives as
         // long as the coroutine's body runs.
@@ -278,7 +280,7 @@ impl Machine {
     pub(crate) fn contend(&self) {
         if self.clock.slice() == u64::MAX {
             self.clock.settle();
-            self.clock.end_slice(self.schedule.borrow().asks_early());
+            self.clock.end_slice(self.scheduling.schedule.borrow().asks_early());
             self.regrant();
         }
     }
@@ -307,7 +309,7 @@ impl Machine {
         if self.is_free() {
             self.wait_freely();
         } else {
-            let target = if self.runnable.get() == 0 { NOBODY } else { self.decide(PointKind::Switch) };
+            let target = if self.runnable.get() == 0 { NO_PROCESSOR } else { self.decide(PointKind::Switch) };
             self.switch_to(target);
         }
         self.regrant();

@@ -8,8 +8,9 @@ use core::ptr::{NonNull, null};
 use corosensei::{Coroutine, stack::DefaultStack};
 
 use super::{
+    control::{NO_PROCESSOR, Suspend},
     job::{Job, Program},
-    machine::{Machine, NOBODY, Suspend, activate},
+    machine::{Machine, activate},
 };
 use crate::{
     fault::stack::{self, Bounds},
@@ -20,7 +21,7 @@ use crate::{
     verifier::stop::Stop,
 };
 
-pub(crate) type Thread = Coroutine<(), (), (), DefaultStack>;
+pub(crate) type ThreadCoroutine = Coroutine<(), (), (), DefaultStack>;
 
 /// One thread's coroutine and the program that it begins with.
 ///
@@ -28,8 +29,8 @@ pub(crate) type Thread = Coroutine<(), (), (), DefaultStack>;
 /// [`Machine::serve`], with nothing on its stack that would have to be dropped `[R1]`. The
 /// coroutine of a system thread is given up when the thread has ended. It is then suspended in
 /// [`Machine::stay`], and no frame on its stack is ever entered again `[R2]`.
-struct Slot {
-    thread: Option<Thread>,
+struct CoroutineSlot {
+    thread: Option<ThreadCoroutine>,
     /// The bounds of its stack.
     bounds: Bounds,
     /// How the coroutine gives up control; null before it has begun.
@@ -39,7 +40,7 @@ struct Slot {
     program: Option<Program>,
 }
 
-impl Default for Slot {
+impl Default for CoroutineSlot {
     fn default() -> Self {
         Self { thread: None, bounds: Bounds::default(), yielder: null(), busy: false, program: None }
     }
@@ -47,8 +48,8 @@ impl Default for Slot {
 
 /// The coroutines of a simulation, indexed by their thread's context, and the stacks that are free.
 #[derive(Default)]
-pub(crate) struct Threads {
-    slots: Vec<Slot>,
+pub(crate) struct Coroutines {
+    slots: Vec<CoroutineSlot>,
     stacks: Vec<DefaultStack>,
     /// The size of all stacks.
     size: usize,
@@ -57,7 +58,7 @@ pub(crate) struct Threads {
 }
 
 /// The progress that a coroutine had made when it gave up control.
-pub(crate) enum Ended {
+pub(crate) enum CoroutineOutcome {
     /// Its job is not finished.
     Not,
     /// Its job, a program or another one, is finished.
@@ -78,7 +79,7 @@ pub(crate) enum Until {
 
 /// Guards a run in progress. It ends the run also when a program's panic unwinds through it.
 struct Running<'a> {
-    threads: &'a mut Threads,
+    threads: &'a mut Coroutines,
     finished: bool,
 }
 
@@ -91,7 +92,7 @@ impl Drop for Running<'_> {
     }
 }
 
-impl Threads {
+impl Coroutines {
     /// Gives each program to its processor and runs to the end. The machine can continue afterwards
     /// only if the result is `Ok`.
     pub(crate) fn run(
@@ -108,7 +109,7 @@ impl Threads {
         activate(Some(machine));
         let mut running = Running { threads: self, finished: false };
         let outcome = running.threads.drive(kernel, machine, &mut left, until);
-        kernel.inside.set(false);
+        kernel.control.inside.set(false);
         kernel.clock.settle();
         running.finished = outcome.is_ok() && until == Until::Quiet;
         running.threads.waiting = !kernel.kernel.borrow().waits.all().is_empty();
@@ -124,9 +125,9 @@ impl Threads {
     ) {
         self.resize(stack::size(kernel.config.get().stack));
         if self.slots.len() < kernel.count() {
-            self.slots.resize_with(kernel.count(), Slot::default);
+            self.slots.resize_with(kernel.count(), CoroutineSlot::default);
         }
-        kernel.quiet_since.set(None);
+        kernel.clock.quiet_since.set(None);
         for (processor, program) in programs {
             // The program of an earlier run has ended.
             kernel.begin_program(processor);
@@ -138,7 +139,7 @@ impl Threads {
             cpu.context.set(processor);
             kernel.runnable.set(kernel.runnable.get() | 1 << processor);
         }
-        kernel.unloading.set(until == Until::Returned);
+        kernel.control.unloading.set(until == Until::Returned);
     }
 
     /// Sets the size of all stacks from now on.
@@ -184,22 +185,22 @@ impl Threads {
             if kernel.current.replace(processor) != processor {
                 kernel.counts.switches.add();
             }
-            kernel.inside.set(true);
+            kernel.control.inside.set(true);
             let ended = self.resume(processor, machine);
-            kernel.inside.set(false);
+            kernel.control.inside.set(false);
             if let Some(stop) = kernel.stop.borrow().clone() {
                 return Err(stop);
             }
             target = match ended {
-                Ended::Not => Some(kernel.next.get()).filter(|next| *next != NOBODY),
-                Ended::Served { was_program } => {
+                CoroutineOutcome::Not => Some(kernel.control.next.get()).filter(|next| *next != NO_PROCESSOR),
+                CoroutineOutcome::Served { was_program } => {
                     *left -= usize::from(was_program);
                     if was_program && *left == 0 && until == Until::Returned {
                         kernel.check_returned()?;
                     }
                     None
                 }
-                Ended::Thread => None,
+                CoroutineOutcome::Thread => None,
             };
             if *left == 0 && until == Until::Returned && kernel.holding_item().is_none() {
                 return Ok(());
@@ -215,10 +216,12 @@ impl Threads {
     }
 
     /// Resumes a processor until it gives up control.
-    fn resume(&mut self, processor: usize, machine: NonNull<Machine>) -> Ended {
+    fn resume(&mut self, processor: usize, machine: NonNull<Machine>) -> CoroutineOutcome {
         // SAFETY: the caller of `run` borrows the machine until the run has ended.
         let kernel = unsafe { machine.as_ref() };
-        let Some((context, mut thread)) = self.prepare(kernel, processor, machine) else { return Ended::Not };
+        let Some((context, mut thread)) = self.prepare(kernel, processor, machine) else {
+            return CoroutineOutcome::Not;
+        };
         thread.resume(());
         self.settle(kernel, processor, context, thread)
     }
@@ -230,15 +233,15 @@ impl Threads {
         kernel: &Machine,
         processor: usize,
         machine: NonNull<Machine>,
-    ) -> Option<(usize, Thread)> {
+    ) -> Option<(usize, ThreadCoroutine)> {
         let context = self.context(kernel, processor);
         if context >= self.slots.len() {
-            self.slots.resize_with(context + 1, Slot::default);
+            self.slots.resize_with(context + 1, CoroutineSlot::default);
         }
         let slot = self.slots.get_mut(context)?;
         if !slot.busy {
             slot.busy = true;
-            kernel.job.set(match slot.program.take() {
+            kernel.control.job.set(match slot.program.take() {
                 Some(program) => Job::Program(program),
                 None if context >= SYSTEM => Job::Thread(context),
                 None => Job::Idle,
@@ -253,7 +256,7 @@ impl Threads {
                 unsafe { machine.as_ref() }.serve(yielder)
             })
         });
-        kernel.yielder.set(slot.yielder);
+        kernel.control.yielder.set(slot.yielder);
         kernel.bounds.set(slot.bounds);
         Some((context, thread))
     }
@@ -265,16 +268,16 @@ impl Threads {
         kernel: &Machine,
         processor: usize,
         context: usize,
-        thread: Thread,
-    ) -> Ended {
-        let Some(slot) = self.slots.get_mut(context) else { return Ended::Not };
-        slot.yielder = kernel.yielder.get();
+        thread: ThreadCoroutine,
+    ) -> CoroutineOutcome {
+        let Some(slot) = self.slots.get_mut(context) else { return CoroutineOutcome::Not };
+        slot.yielder = kernel.control.yielder.get();
         slot.thread = Some(thread);
-        if kernel.served.replace(false) {
+        if kernel.control.served.replace(false) {
             slot.busy = false;
-            return Ended::Served { was_program: kernel.retire(processor, context) };
+            return CoroutineOutcome::Served { was_program: kernel.retire(processor, context) };
         }
-        if kernel.ended.replace(false) {
+        if kernel.control.ended.replace(false) {
             if let Some(mut thread) = slot.thread.take() {
                 if !thread.done() {
                     // SAFETY: the thread has ended, so no frame on this stack is entered again
@@ -283,10 +286,10 @@ impl Threads {
                 }
                 self.stacks.push(thread.into_stack());
             }
-            *slot = Slot::default();
-            return Ended::Thread;
+            *slot = CoroutineSlot::default();
+            return CoroutineOutcome::Thread;
         }
-        Ended::Not
+        CoroutineOutcome::Not
     }
 
     /// The context that a processor runs next. If the processor has no thread, it takes one for its
@@ -338,7 +341,7 @@ fn clean(stack: &DefaultStack, size: usize) {
     crate::asan::unpoison(core::ptr::without_provenance(open.start), open.len());
 }
 
-impl Drop for Threads {
+impl Drop for Coroutines {
     fn drop(&mut self) {
         self.abandon();
     }

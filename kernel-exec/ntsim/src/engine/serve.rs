@@ -1,26 +1,23 @@
 //! Serves jobs on coroutines, and moves the clock while no processor can run.
 
-use super::{
-    choice::PointKind,
-    job::Job,
-    machine::{Machine, Suspend},
-    run_state::RunState,
-};
+use super::{choice::PointKind, control::Suspend, job::Job, machine::Machine, run_state::RunState};
 use crate::{
     kernel::{processor::Activity, thread::State},
+    subsystem::{dispatcher, thread},
     trace::event::What,
     verifier::stop::Stop,
+    verifier::unload,
 };
 
 impl Machine {
     /// The body of every coroutine. It executes one job after the other.
     pub(super) fn serve(&self, yielder: &Suspend) {
-        self.yielder.set(core::ptr::from_ref(yielder));
+        self.control.yielder.set(core::ptr::from_ref(yielder));
         loop {
-            let job = self.job.take();
+            let job = self.control.job.take();
             self.now.set(RunState::default());
             self.execute(job);
-            self.served.set(true);
+            self.control.served.set(true);
             self.suspend();
         }
     }
@@ -32,7 +29,7 @@ impl Machine {
         self.take_interrupts();
         let program = match job {
             Job::Idle => return self.idle_drain(),
-            Job::Thread(thread) => self.run_thread(thread),
+            Job::Thread(thread) => thread::run(self, thread),
             Job::Program(program) => program,
         };
         self.programs.set(self.programs.get() | 1 << me);
@@ -45,7 +42,7 @@ impl Machine {
         }
         self.check_thread_end(me, "program");
         self.end_program(me);
-        if !self.unloading.get() {
+        if !self.control.unloading.get() {
             self.idle_drain();
         }
     }
@@ -67,7 +64,7 @@ impl Machine {
         kernel.threads.update(context, |thread| thread.state = State::Ended);
         let address = kernel.threads.identity(context);
         drop(kernel);
-        self.checked(self.signal(address));
+        self.checked(dispatcher::signal(self, address));
     }
 
     /// Runs the DPCs in the queue of a processor that has no other work.
@@ -119,7 +116,7 @@ impl Machine {
         if self.holding_item().is_none() {
             return Ok(());
         }
-        self.check_pending(true).map_err(|violation| {
+        unload::check_pending(self, true).map_err(|violation| {
             let stop = self.bug_check_of(*violation);
             self.put_stop(stop.clone());
             stop
@@ -142,16 +139,16 @@ impl Machine {
         drop(kernel);
         let Some(tick) = next.filter(|_| !enough) else { return Ok(false) };
         if self.programs.get() == 0 {
-            let since = self.quiet_since.get().unwrap_or_else(|| self.clock.now());
-            self.quiet_since.set(Some(since));
+            let since = self.clock.quiet_since.get().unwrap_or_else(|| self.clock.now());
+            self.clock.quiet_since.set(Some(since));
             if tick > since.saturating_add(self.config.get().linger) {
                 return Ok(false);
             }
         }
         let by = tick.saturating_sub(self.clock.now());
         self.clock.skip(by);
-        self.jumps.set(self.jumps.get() + 1);
-        if self.jumps.get().saturating_add(self.clock.steps()) > self.config.get().step_limit {
+        self.clock.count_jump();
+        if self.clock.jumps().saturating_add(self.clock.steps()) > self.config.get().step_limit {
             return Err(self.step_limit());
         }
         if self.tracing.get() {

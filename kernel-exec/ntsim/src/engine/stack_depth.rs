@@ -1,7 +1,10 @@
 //! Counts how much of its stack the driver uses, and saves the run state around routines.
 
 use super::{machine::Machine, run_state::RunState};
-use crate::fault::stack::{Mark, PAINTED};
+use crate::fault::{
+    overrun,
+    stack::{Mark, PAINTED},
+};
 
 /// An address in the caller's frame.
 #[inline(always)]
@@ -42,7 +45,7 @@ impl Machine {
             self.now.noticed.set(depth.min(self.now.calm.get()));
         }
         if depth > self.now.limit.get() {
-            self.stack_overrun(depth);
+            overrun::stack_overrun(self, depth);
         }
     }
 
@@ -50,7 +53,7 @@ impl Machine {
     #[inline(always)]
     fn check_mark(&self, mark: Mark) {
         if !mark.is_whole() {
-            self.stack_overrun_unseen();
+            overrun::stack_overrun_unseen(self);
         }
     }
 

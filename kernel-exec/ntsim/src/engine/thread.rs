@@ -4,23 +4,19 @@
 //! threads could run, the schedule chooses among them. The choices are the ready threads, in the
 //! order of their waiting time, and then the running one.
 
-extern crate alloc;
-
-use super::{
-    choice::PointKind,
-    machine::{Machine, NOBODY},
-};
+use super::{choice::PointKind, control::NO_PROCESSOR, machine::Machine};
 use crate::{
     kernel::{
         processor::{Activity, Processor},
         thread::{IDLE, NO_THREAD, SYSTEM, State, Thread, ThreadName},
         wait::Wait,
     },
+    subsystem::dispatcher,
     trace::event::What,
     verifier::{
-        irql::{Ddi, irql_name},
+        bugcheck::{held_mutex, irql_unexpected},
+        irql::Ddi,
         stop::Stop,
-        violation,
     },
 };
 
@@ -135,8 +131,11 @@ impl Machine {
         }
         self.cpu().irql.set(PASSIVE);
         self.vacate(me);
-        let target =
-            if self.is_free() || self.runnable.get() == 0 { NOBODY } else { self.decide(PointKind::Switch) };
+        let target = if self.is_free() || self.runnable.get() == 0 {
+            NO_PROCESSOR
+        } else {
+            self.decide(PointKind::Switch)
+        };
         self.switch_to(target);
         self.regrant();
         self.kernel.borrow().threads.get(thread).status
@@ -167,16 +166,13 @@ impl Machine {
     pub(crate) fn check_thread_end(&self, thread: usize, what: &str) {
         let irql = self.irql();
         if irql != PASSIVE {
-            let parameter = u64::from(irql) << 16 | 2;
-            let rule =
-                alloc::format!("a {what} returned at IRQL {irql} ({}), not PASSIVE_LEVEL", irql_name(irql));
-            self.bug_check(violation(0xC8, [parameter, 0, 0, 0], rule));
+            self.bug_check(irql_unexpected::thread(what, irql));
         }
         let held = self.kernel.borrow().mutexes.of(thread);
         if let Some(held) = held {
             let (name, address) = (self.name(held.address), self.thread_address(thread));
-            let rule = alloc::format!("{} ended and holds the mutex {name}", ThreadName::of(thread));
-            self.bug_check(violation(0x4000_008A, [address as u64, held.address as u64, 0, 0], rule));
+            let thread = ThreadName::of(thread);
+            self.bug_check(held_mutex::thread_ended(address, thread, held.address, name));
         }
     }
 
@@ -192,9 +188,9 @@ impl Machine {
             thread.references -= 1;
         });
         let address = self.thread_address(thread);
-        self.checked(self.signal(address));
+        self.checked(dispatcher::signal(self, address));
         self.vacate(self.current.get());
-        self.ended.set(true);
+        self.control.ended.set(true);
         self.stay()
     }
 }

@@ -6,80 +6,71 @@ use alloc::vec::Vec;
 
 use super::machine::Machine;
 use crate::{
-    ddi::work_item,
     kernel::{
         thread::{Thread, ThreadName},
-        wait::{Kind, Wait},
-        work::Item,
+        wait::{Wait, WaitKind},
+        work::WorkItem,
     },
+    subsystem::{device, work_item},
     trace::event::What,
     types::STATUS_SUCCESS,
-    verifier::{irql::irql_name, violation},
+    verifier::bugcheck::{held_mutex, worker},
 };
 
-impl Machine {
-    /// Queues a work item, and wakes or creates a worker for it unless all are busy.
-    pub(crate) fn queue_work(&self, queue: usize, item: Item) {
-        let mut kernel = self.kernel.borrow_mut();
-        kernel.work.push(queue, item);
-        let idle = kernel.work.wake(queue);
-        let workers = kernel.work.workers(queue);
-        drop(kernel);
-        if let Some(thread) = idle {
-            self.end_wait(thread, STATUS_SUCCESS);
-        } else if workers < self.config.get().workers.max(1) {
-            let thread = self.new_thread(Thread { references: 1, worker: true, ..Thread::default() });
-            self.kernel.borrow_mut().work.add_worker(thread, queue);
-            self.make_ready(thread);
-        }
+/// Queues a work item, and wakes or creates a worker for it unless all are busy.
+pub(crate) fn queue(machine: &Machine, queue: usize, item: WorkItem) {
+    let mut kernel = machine.kernel.borrow_mut();
+    kernel.work.push(queue, item);
+    let idle = kernel.work.wake(queue);
+    let workers = kernel.work.workers(queue);
+    drop(kernel);
+    if let Some(thread) = idle {
+        machine.end_wait(thread, STATUS_SUCCESS);
+    } else if workers < machine.config.get().workers.max(1) {
+        let thread = machine.new_thread(Thread { references: 1, worker: true, ..Thread::default() });
+        machine.kernel.borrow_mut().work.add_worker(thread, queue);
+        machine.make_ready(thread);
     }
+}
 
-    /// The body of a worker thread.
-    pub(crate) fn run_worker(&self, thread: usize) -> ! {
-        loop {
-            let item = self.kernel.borrow_mut().work.take(thread);
-            match item {
-                Some(item) => self.run_item(thread, item),
-                None => {
-                    let kind = Kind::Kernel("work");
-                    self.block(Wait { thread, kind, objects: Vec::new(), timeout: None }, None);
-                }
+/// The body of a worker thread.
+pub(crate) fn run(machine: &Machine, thread: usize) -> ! {
+    loop {
+        let item = machine.kernel.borrow_mut().work.take(thread);
+        match item {
+            Some(item) => run_item(machine, thread, item),
+            None => {
+                let kind = WaitKind::Kernel("work");
+                machine.block(Wait { thread, kind, objects: Vec::new(), timeout: None }, None);
             }
         }
     }
+}
 
-    /// Runs the routine of a work item that has left its queue.
-    fn run_item(&self, thread: usize, item: Item) {
-        let routine = item.call.routine();
-        let names = self.tracing.get().then(|| (self.name(item.address), self.name(routine)));
-        if let Some((item, routine)) = names {
-            self.record(What::WorkStart { item, routine });
-        }
-        self.call_out(|| work_item::call(item));
-        if let Some((item, _)) = names {
-            self.record(What::WorkEnd { item });
-        }
-        let irql = self.irql();
-        if irql != 0 {
-            let rule = alloc::format!(
-                "a work item's routine returned at IRQL {irql} ({}), not PASSIVE_LEVEL",
-                irql_name(irql)
-            );
-            let context = item.call.context() as u64;
-            let parameters = [routine as u64, irql.into(), context, item.address as u64];
-            self.bug_check(violation(0xE1, parameters, rule));
-        }
-        let held = self.kernel.borrow().mutexes.of(thread);
-        if let Some(held) = held {
-            let (name, worker) = (self.name(held.address), ThreadName::of(thread));
-            let rule =
-                alloc::format!("a work item's routine returned in {worker} and holds the mutex {name}");
-            let owner = self.thread_address(thread) as u64;
-            self.bug_check(violation(0x4000_008A, [owner, held.address as u64, 0, 0], rule));
-        }
-        if let Some(object) = item.call.object() {
-            self.checked(self.dereference_io_object(object));
-        }
-        self.point_after();
+/// Runs the routine of a work item that has left its queue.
+fn run_item(machine: &Machine, thread: usize, item: WorkItem) {
+    let routine = item.call.routine();
+    let names = machine.tracing.get().then(|| (machine.name(item.address), machine.name(routine)));
+    if let Some((item, routine)) = names {
+        machine.record(What::WorkStart { item, routine });
     }
+    machine.call_out(|| work_item::call(item));
+    if let Some((item, _)) = names {
+        machine.record(What::WorkEnd { item });
+    }
+    let irql = machine.irql();
+    if irql != 0 {
+        let context = item.call.context();
+        machine.bug_check(worker::returned_at_bad_irql(routine, irql, context, item.address));
+    }
+    let held = machine.kernel.borrow().mutexes.of(thread);
+    if let Some(held) = held {
+        let (name, worker) = (machine.name(held.address), ThreadName::of(thread));
+        let owner = machine.thread_address(thread);
+        machine.bug_check(held_mutex::work_item_returned(owner, worker, held.address, name));
+    }
+    if let Some(object) = item.call.object() {
+        machine.checked(device::dereference(machine, object));
+    }
+    machine.point_after();
 }

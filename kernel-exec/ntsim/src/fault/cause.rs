@@ -64,7 +64,7 @@ pub(crate) struct Fault {
 
 /// The reason why a run makes no progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum HangKind {
     /// The run spends processor time.
     Spins,
     /// The run waits in the host.

@@ -11,11 +11,7 @@ use alloc::boxed::Box;
 use super::cause::Access;
 use crate::{
     engine::machine::Machine,
-    verifier::{
-        Violation,
-        numbers::{MISALIGNED, PRECONDITION},
-        violation,
-    },
+    verifier::{Violation, bugcheck::driver_verifier::documented},
 };
 
 /// The beginnings of the messages of checks that fail.
@@ -76,12 +72,12 @@ impl Machine {
             ));
             return violation;
         }
-        let rule = alloc::format!("{}{message}: undefined behaviour in Rust, at {place}", self.callee());
+        let what = alloc::format!("{}{message}: undefined behaviour in Rust, at {place}", self.callee());
         if message.starts_with(ALIGNMENT) {
             let mut numbers = numbers(message);
             let (required, address) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-            return violation(0xC4, [MISALIGNED, address, required, code], rule);
+            return documented::misaligned(what, address, required, code);
         }
-        violation(0xC4, [PRECONDITION, code, 0, 0], rule)
+        documented::undefined_behaviour(what, code)
     }
 }

@@ -11,7 +11,7 @@ use super::stack;
 use crate::engine::machine::Machine;
 
 /// The most frames in a backtrace.
-pub(crate) const MOST: usize = 24;
+pub(crate) const MAX_FRAMES: usize = 24;
 
 impl Machine {
     /// Passes the frames of the running routine or thread to `frame`, innermost first, until it
@@ -48,7 +48,7 @@ impl Machine {
         let mut lines = Vec::new();
         self.walk(|frame| {
             lines_of(frame.ip().addr(), &mut lines);
-            lines.len() < MOST
+            lines.len() < MAX_FRAMES
         });
         lines
     }

@@ -52,7 +52,15 @@ use crate::{
     engine::{halt::unbox, machine::Machine},
     kernel::thread::{IDLE, SYSTEM},
     other_pools::owner,
-    verifier::{Violation, bugcheck::BugCheck, stop::Stop, violation},
+    verifier::{
+        Violation,
+        bugcheck::{
+            BugCheck, access,
+            exception::{self, Raised},
+            security_check,
+        },
+        stop::Stop,
+    },
 };
 
 const DISPATCH: u8 = 2;
@@ -70,11 +78,7 @@ impl Machine {
             Cause::Exception { code: exception, what } => {
                 self.exception(exception, [0, 0], code, alloc::format!("{}{what}", self.callee()))
             }
-            Cause::FastFail(parameter) => violation(
-                0x139,
-                [parameter, 0, 0, 0],
-                alloc::format!("the driver has failed fast with code {parameter}"),
-            ),
+            Cause::FastFail(code) => security_check::fast_fail(code),
             Cause::Instruction(instruction) => self.halt(Stop::Failure {
                 oracle: "not supported",
                 message: alloc::format!(
@@ -121,19 +125,15 @@ impl Machine {
             _ if present => alloc::format!("memory was {words} that is not for it"),
             _ => alloc::format!("memory was {words} that is not there"),
         };
-        let rule = |circumstances: &str| alloc::format!("{caller}{what}{circumstances}");
+        let what = alloc::format!("{caller}{what}");
         match access {
-            Access::Write if present => {
-                return violation(0xBE, [address, 0, 0, 0], rule(": it is read-only"));
-            }
-            Access::Execute if present => return violation(0xFC, [address, 0, 0, 0], rule(": it is data")),
+            Access::Write if present => return access::write_to_read_only(address, what),
+            Access::Execute if present => return access::execution_of_data(address, what),
             _ => {}
         }
         if irql >= DISPATCH {
-            let circumstances = alloc::format!(" at IRQL {irql}");
-            let number = if call.is_some() { 0x0A } else { 0xD1 };
-            let parameters = [address, irql.into(), access.number(), code];
-            return violation(number, parameters, rule(&circumstances));
+            let parameters = [address, access.number(), code];
+            return access::fault_at_dispatch(parameters, irql, call.is_some(), what);
         }
         if address >= SYSTEM_START {
             let access = match access {
@@ -141,23 +141,21 @@ impl Machine {
                 Access::Write => 2,
                 Access::Execute => 0x10,
             };
-            return violation(0x50, [address, access, code, 0], rule(""));
+            return access::fault_in_system_range(address, access, code, what);
         }
-        self.exception(ACCESS_VIOLATION, [access.number(), address], code, rule(""))
+        self.exception(ACCESS_VIOLATION, [access.number(), address], code, what)
     }
 
     /// The violation for an exception without a handler.
     fn exception(&self, exception: u32, parameters: [u64; 2], code: u64, what: String) -> Box<Violation> {
-        let (exception, running, thread) = (u64::from(exception), self.now.get(), self.thread());
-        let in_dpc = self.cpu().in_dpc.get();
-        let rule = alloc::format!("{what}: exception {exception:#x} was not handled");
-        if !in_dpc && (thread >= SYSTEM || running.system) {
-            violation(0x7E, [exception, code, 0, 0], rule)
+        let (running, thread, in_dpc) = (self.now.get(), self.thread(), self.cpu().in_dpc.get());
+        let raised = if !in_dpc && (thread >= SYSTEM || running.system) {
+            Raised::InSystemThread
         } else if !in_dpc && thread < IDLE && running.dispatch {
-            violation(0x3B, [exception, code, 0, 0], rule)
+            Raised::InSystemService
         } else {
-            let [first, second] = parameters;
-            violation(0x1E, [exception, code, first, second], rule)
-        }
+            Raised::Elsewhere
+        };
+        exception::not_handled(raised, exception, code, parameters, what)
     }
 }

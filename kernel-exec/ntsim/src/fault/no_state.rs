@@ -2,13 +2,13 @@
 
 /// The stack for a thread that leaves its coroutine. Empty on these hosts.
 #[derive(Debug, Default)]
-pub(crate) struct Aside;
+pub(crate) struct ExitStack;
 
 /// The watch for runs without progress. It does not watch on these hosts.
 #[derive(Debug, Default)]
-pub(crate) struct Watch;
+pub(crate) struct HangWatch;
 
-impl Watch {
+impl HangWatch {
     /// Does nothing.
     pub(crate) fn set(&self, _limit: core::time::Duration) {}
 }

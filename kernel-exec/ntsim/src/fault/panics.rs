@@ -2,7 +2,7 @@
 //!
 //! A driver that panics stops the machine. Here the panic ends the run, before any code unwinds:
 //!
-//! 1. std calls the panic hook. It keeps the message and the place in `Noted`, and returns, because
+//! 1. std calls the panic hook. It keeps the message and the place in `PendingPanic`, and returns, because
 //!    std holds a lock while the hook runs.
 //! 2. std calls `_Unwind_RaiseException`, or `abort` for a panic that cannot unwind. ntsim's
 //!    function of the first name stands before the unwinder's, and sends the signal of `abort`.
@@ -28,8 +28,8 @@ use std::{
 
 use super::{
     checks::{cannot_unwind, is_check},
-    frames::{MOST, is_own, lines_of},
-    state::Found,
+    frames::{MAX_FRAMES, is_own, lines_of},
+    state::PanicReport,
 };
 use crate::{
     asan,
@@ -88,21 +88,21 @@ impl Machine {
             return false;
         }
         let place = location.filter(|place| !is_own(Path::new(place.file()))).map(ToString::to_string);
-        self.aside.noted.0.replace(Some(Found { message, place, check, frame }));
+        self.exit_stack.panic.0.replace(Some(PanicReport { message, place, check, frame }));
         true
     }
 
     /// Ends the run with the panic that the hook has kept.
     pub(super) fn panicked(&self) -> ! {
         // The caller has seen that there is one.
-        let Some(found) = self.aside.noted.0.take() else { std::process::abort() };
+        let Some(found) = self.exit_stack.panic.0.take() else { std::process::abort() };
         let (mut code, mut backtrace) = (0, Vec::new());
         self.walk_from(found.frame, |frame| {
             lines_of(frame.ip().addr(), &mut backtrace);
             if code == 0 && !backtrace.is_empty() {
                 code = frame.ip().addr() as u64;
             }
-            backtrace.len() < MOST
+            backtrace.len() < MAX_FRAMES
         });
         let place = found.place.or_else(|| backtrace.first().cloned());
         if found.check {
@@ -124,8 +124,8 @@ type Raise = unsafe extern "C-unwind" fn(*mut Exception) -> c_int;
 
 /// The unwinder's own function.
 fn unwinder() -> Raise {
-    static FOUND: OnceLock<Raise> = OnceLock::new();
-    *FOUND.get_or_init(|| {
+    static UNWINDER: OnceLock<Raise> = OnceLock::new();
+    *UNWINDER.get_or_init(|| {
         // SAFETY: the name ends with a zero.
         let found = unsafe { libc::dlsym(libc::RTLD_NEXT, c"_Unwind_RaiseException".as_ptr()) };
         if found.is_null() {
@@ -144,7 +144,7 @@ fn unwinder() -> Raise {
 /// `exception` is a valid one, as for the unwinder's function.
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn _Unwind_RaiseException(exception: *mut Exception) -> c_int {
-    if let Some(machine) = active().filter(|machine| machine.aside.noted.is_some()) {
+    if let Some(machine) = active().filter(|machine| machine.exit_stack.panic.is_some()) {
         if !asan::ENABLED {
             // SAFETY: the handler of this signal makes the thread leave its coroutine.
             unsafe { libc::raise(libc::SIGABRT) };

@@ -23,13 +23,15 @@ use super::{
     frames::lines_of,
     instruction::{self, Registers},
     panics,
-    state::{Copies, Reason, Record},
+    state::{Reason, Record, RegisterCopies},
 };
 use crate::{
     asan,
     engine::machine::{Machine, active},
+    fault::{hang, overrun},
     other_pools::{Owner, owner},
     protection::Page,
+    subsystem::pool,
 };
 
 /// The signals of faults, and the one of `abort`.
@@ -168,7 +170,7 @@ pub(super) fn is_c_library(code: u64) -> bool {
 ///
 /// # Safety
 /// `context` is the handler's argument, and the result is used only during the handler's call.
-pub(super) unsafe fn interrupted<'a>(context: *mut c_void) -> &'a mut Copies {
+pub(super) unsafe fn interrupted<'a>(context: *mut c_void) -> &'a mut RegisterCopies {
     let context: *mut libc::ucontext_t = context.cast();
     // SAFETY: the host's context is valid for this call, and only the handler uses it.
     unsafe { &mut (*context).uc_mcontext.gregs }
@@ -195,8 +197,15 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
 
 /// A thread has called `abort`, or begins to unwind. After a panic in a run it leaves its coroutine
 /// instead.
-fn handle_abort(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void, registers: &mut Copies) {
-    match active().filter(|machine| machine.aside.noted.is_some() && machine.is_on_coroutine(registers)) {
+fn handle_abort(
+    signal: c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut c_void,
+    registers: &mut RegisterCopies,
+) {
+    let is_panic =
+        |machine: &&Machine| machine.exit_stack.panic.is_some() && machine.is_on_coroutine(registers);
+    match active().filter(is_panic) {
         Some(machine) => machine.leave(registers, Reason::Panic),
         None => pass_on(signal, info, context),
     }
@@ -204,7 +213,7 @@ fn handle_abort(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void,
 
 impl Machine {
     /// Whether the signal interrupted a coroutine of this machine.
-    pub(super) fn is_on_coroutine(&self, registers: &Copies) -> bool {
+    pub(super) fn is_on_coroutine(&self, registers: &RegisterCopies) -> bool {
         // A frame may be larger than a guard. Then the stack pointer is below the guard, and the
         // fault is in it.
         self.is_on_stack(register(registers, libc::REG_RSP) as usize)
@@ -212,7 +221,7 @@ impl Machine {
 
     /// Whether an address is in the stack of the coroutine that runs.
     pub(super) fn is_on_stack(&self, address: usize) -> bool {
-        self.inside.get() && !self.is_free() && self.bounds.get().holds(address)
+        self.control.inside.get() && !self.is_free() && self.bounds.get().holds(address)
     }
 
     /// Whether the run can end at this instruction, because the driver's code runs and no part of
@@ -221,13 +230,13 @@ impl Machine {
         self.now.get().driver
             && self.kernel.try_borrow_mut().is_ok()
             && self.recorder.try_borrow_mut().is_ok()
-            && self.decisions.try_borrow_mut().is_ok()
-            && self.schedule.try_borrow_mut().is_ok()
+            && self.scheduling.decisions.try_borrow_mut().is_ok()
+            && self.scheduling.schedule.try_borrow_mut().is_ok()
             && self.stop.try_borrow_mut().is_ok()
     }
 
     /// Handles a fault. `false` if the fault is not one of the driver.
-    fn handle_fault(&self, signal: c_int, registers: &mut Copies) -> bool {
+    fn handle_fault(&self, signal: c_int, registers: &mut RegisterCopies) -> bool {
         let page_fault = register(registers, libc::REG_TRAPNO) == PAGE_FAULT;
         let address = register(registers, libc::REG_CR2) as usize;
         let write = register(registers, libc::REG_ERR) & WRITE != 0;
@@ -253,7 +262,7 @@ impl Machine {
     }
 
     /// Makes the interrupted code continue in [`landing`].
-    pub(super) fn leave(&self, registers: &mut Copies, reason: Reason) {
+    pub(super) fn leave(&self, registers: &mut RegisterCopies, reason: Reason) {
         let mut copies = *registers;
         let code = register(registers, libc::REG_RIP);
         let stack = register(registers, libc::REG_RSP);
@@ -267,7 +276,7 @@ impl Machine {
             set(&mut copies, libc::REG_RIP, unsafe { top.read_unaligned() });
             set(&mut copies, libc::REG_RSP, stack + 8);
         }
-        let record = self.aside.record();
+        let record = self.exit_stack.record();
         // SAFETY: the record is in the stack that is set aside, which nothing else uses.
         unsafe { record.write(Record { registers: copies, code: code as u64, reason }) };
         set(registers, libc::REG_RSP, record.addr() as i64);
@@ -284,7 +293,7 @@ impl Machine {
             // call.
             let exact = core::mem::take(&mut first) && frame.ip().addr() as u64 == record.code;
             lines_of(frame.ip().addr() + usize::from(exact), &mut lines);
-            lines.len() < super::frames::MOST
+            lines.len() < super::frames::MAX_FRAMES
         });
         lines
     }
@@ -303,17 +312,17 @@ impl Machine {
     }
 }
 
-pub(super) fn register(registers: &Copies, number: c_int) -> i64 {
+pub(super) fn register(registers: &RegisterCopies, number: c_int) -> i64 {
     registers.get(number as usize).copied().unwrap_or(0)
 }
 
-fn set(registers: &mut Copies, number: c_int, value: i64) {
+fn set(registers: &mut RegisterCopies, number: c_int, value: i64) {
     if let Some(register) = registers.get_mut(number as usize) {
         *register = value;
     }
 }
 
-impl Registers for Copies {
+impl Registers for RegisterCopies {
     fn value_of(&self, wanted: Register) -> Option<u64> {
         let number = match wanted {
             Register::RAX => libc::REG_RAX,
@@ -388,9 +397,9 @@ extern "C" fn landing(record: *const Record) -> ! {
         Reason::Fault(signal) => {
             machine.host_fault(Fault { cause: cause(signal, record), code: record.code, backtrace })
         }
-        Reason::Page { address, write } => machine.page_fault(address, write, backtrace),
-        Reason::Guard => machine.guard_touched(backtrace),
-        Reason::Hang(kind) => machine.hang(kind, &backtrace),
+        Reason::Page { address, write } => pool::page_fault(machine, address, write, backtrace),
+        Reason::Guard => overrun::guard_touched(machine, backtrace),
+        Reason::Hang(kind) => hang::end_run(machine, kind, &backtrace),
         Reason::Panic => machine.panicked(),
     }
 }

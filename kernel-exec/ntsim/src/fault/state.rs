@@ -11,13 +11,13 @@ use core::{
 
 use corosensei::stack::{DefaultStack, Stack as _};
 
-use super::cause::Kind;
+use super::cause::HangKind;
 
 /// The size in bytes of the stack that is set aside, on which function names are looked up.
-const ASIDE: usize = 512 << 10;
+const EXIT_STACK_SIZE: usize = 512 << 10;
 
 /// The registers in the order of the host's `gregset_t`.
-pub(super) type Copies = [i64; 23];
+pub(super) type RegisterCopies = [i64; 23];
 
 /// The reason why a thread leaves its coroutine.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,7 @@ pub(super) enum Reason {
     /// The stack is full.
     Guard,
     /// The run does not reach a preemption point.
-    Hang(Kind),
+    Hang(HangKind),
     /// The thread has panicked.
     Panic,
 }
@@ -38,7 +38,7 @@ pub(super) enum Reason {
 #[repr(C)]
 pub(super) struct Record {
     /// The registers that the unwinder starts with.
-    pub(super) registers: Copies,
+    pub(super) registers: RegisterCopies,
     /// The address of the instruction.
     pub(super) code: u64,
     pub(super) reason: Reason,
@@ -46,7 +46,7 @@ pub(super) struct Record {
 
 /// A panic, or a failed check of Rust's.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct PanicReport {
     pub(super) message: String,
     /// The place in the driver's source, with file and line.
     pub(super) place: Option<String>,
@@ -58,9 +58,9 @@ pub(super) struct Found {
 
 /// The panic of a coroutine that is about to unwind or to call `abort`.
 #[derive(Debug, Default)]
-pub(super) struct Noted(pub(super) RefCell<Option<Found>>);
+pub(super) struct PendingPanic(pub(super) RefCell<Option<PanicReport>>);
 
-impl Noted {
+impl PendingPanic {
     /// Whether there is something. In a handler.
     pub(super) fn is_some(&self) -> bool {
         self.0.try_borrow().is_ok_and(|found| found.is_some())
@@ -69,21 +69,21 @@ impl Noted {
 
 /// The stack on which a thread ends after it has left its coroutine. One is enough, because the run
 /// is then over.
-pub(crate) struct Aside {
+pub(crate) struct ExitStack {
     stack: DefaultStack,
-    pub(super) noted: Noted,
+    pub(super) panic: PendingPanic,
 }
 
-impl Default for Aside {
+impl Default for ExitStack {
     #[expect(clippy::panic, reason = "a test process without memory for a stack cannot go on")]
     fn default() -> Self {
-        let stack = DefaultStack::new(ASIDE);
+        let stack = DefaultStack::new(EXIT_STACK_SIZE);
         let stack = stack.unwrap_or_else(|error| panic!("ntsim: no memory for a stack: {error}"));
-        Self { stack, noted: Noted::default() }
+        Self { stack, panic: PendingPanic::default() }
     }
 }
 
-impl Aside {
+impl ExitStack {
     pub(super) fn record(&self) -> *mut Record {
         let room = size_of::<Record>().next_multiple_of(64);
         core::ptr::with_exposed_provenance_mut(self.stack.base().get() - room)
@@ -100,7 +100,7 @@ pub(crate) struct Progress {
 
 /// The timer of a simulation, and its handler's state.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct HangWatch {
     pub(super) timer: Cell<Option<libc::timer_t>>,
     pub(super) limit: Cell<Duration>,
     pub(super) progress: Cell<Progress>,
@@ -112,7 +112,7 @@ pub(crate) struct Watch {
     pub(super) late: Cell<u32>,
 }
 
-impl Drop for Watch {
+impl Drop for HangWatch {
     fn drop(&mut self) {
         if let Some(timer) = self.timer.take() {
             // SAFETY: the timer comes from `create`, and is deleted once.

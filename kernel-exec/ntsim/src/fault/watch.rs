@@ -16,9 +16,9 @@ use core::{
 use std::sync::OnceLock;
 
 use super::{
-    cause::Kind,
+    cause::HangKind,
     signal::{install, interrupted, is_c_library, register},
-    state::{Copies, Progress, Reason, Watch},
+    state::{HangWatch, Progress, Reason, RegisterCopies},
 };
 use crate::{
     asan,
@@ -41,7 +41,7 @@ const SYSTEM_CALL: [u8; 2] = [0x0F, 0x05];
 
 static INSTALLED: OnceLock<()> = OnceLock::new();
 
-impl Watch {
+impl HangWatch {
     /// Starts looking, on the calling thread. A limit of zero stops it.
     pub(crate) fn set(&self, limit: Duration) {
         if asan::ENABLED || (self.limit.get() == limit && self.timer.get().is_some()) {
@@ -71,7 +71,7 @@ impl Watch {
     }
 
     /// The kind of hang, if this look detects one. Called in a handler.
-    fn look(&self, machine: &Machine, registers: &Copies) -> Option<Kind> {
+    fn find_hang(&self, machine: &Machine, registers: &RegisterCopies) -> Option<HangKind> {
         let (progress, now) = (machine.progress(), processor_time());
         if self.progress.replace(progress) != progress {
             self.since.set(now);
@@ -87,7 +87,7 @@ impl Watch {
             let count = if before == stack { count + 1 } else { 1 };
             self.waits.set((stack, count));
             return (count >= WAITS && machine.can_leave() && machine.is_interrupted())
-                .then_some(Kind::Waits);
+                .then_some(HangKind::Waits);
         }
         self.waits.set((0, 0));
         if now.saturating_sub(self.since.get()) < self.limit.get() {
@@ -97,7 +97,7 @@ impl Watch {
         let late = self.late.get();
         let may_hold_a_lock = is_c_library(code) && late < PATIENCE;
         if machine.can_leave() && machine.now.get().call.is_none() && !may_hold_a_lock {
-            return Some(Kind::Spins);
+            return Some(HangKind::Spins);
         }
         self.late.set(late + 1);
         if late == 0 {
@@ -111,7 +111,7 @@ impl Machine {
     /// The machine's progress. Called in a handler, so the counters may be in the middle of a
     /// change.
     fn progress(&self) -> Progress {
-        Progress { epoch: self.epoch.get(), steps: self.clock.progress(), jumps: self.jumps.get() }
+        Progress { epoch: self.epoch.get(), steps: self.clock.progress(), jumps: self.clock.jumps() }
     }
 
     /// Whether other code of the driver is in the middle of something. It may then hold the lock
@@ -151,7 +151,7 @@ fn processor_time() -> Duration {
 
 /// Whether the signal interrupted a wait for a lock of the host, which continues when the handler
 /// returns.
-fn is_waiting(registers: &Copies) -> bool {
+fn is_waiting(registers: &RegisterCopies) -> bool {
     let call = register(registers, libc::REG_RAX);
     if call != libc::SYS_futex && call != libc::SYS_restart_syscall {
         return false;
@@ -189,7 +189,7 @@ unsafe extern "C" fn tick(_signal: c_int, _info: *mut libc::siginfo_t, context: 
     // SAFETY: `context` is the host's, for this call.
     let registers = unsafe { interrupted(context) };
     if let Some(machine) = active().filter(|machine| machine.is_on_coroutine(registers))
-        && let Some(kind) = machine.watch.look(machine, registers)
+        && let Some(kind) = machine.watch.find_hang(machine, registers)
         && !is_debugged()
     {
         machine.leave(registers, Reason::Hang(kind));

@@ -42,6 +42,10 @@ pub(crate) struct Clock {
     /// The system time when the simulation began. It is negative if the system clock was set back
     /// far enough.
     system_base: Cell<i128>,
+    /// How often the clock has jumped to a timer so far.
+    jumps: Cell<u64>,
+    /// The time at which the clock first jumped after all programs of the run had ended.
+    pub(crate) quiet_since: Cell<Option<u64>>,
 }
 
 impl Clock {
@@ -58,6 +62,18 @@ impl Clock {
         self.step_time.set(step_time);
         self.tick.set(tick);
         self.phase.set(None);
+        self.jumps.set(0);
+        self.quiet_since.set(None);
+    }
+
+    /// Returns how often the clock has jumped to a timer so far.
+    pub(crate) fn jumps(&self) -> u64 {
+        self.jumps.get()
+    }
+
+    /// Counts a jump to a timer.
+    pub(crate) fn count_jump(&self) {
+        self.jumps.set(self.jumps.get() + 1);
     }
 
     /// Counts a point. Returns false if the engine must check first.

@@ -6,7 +6,7 @@ use alloc::{collections::VecDeque, vec::Vec};
 
 /// A queued DPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct QueuedDpc {
     /// The KDPC's address.
     pub(crate) address: usize,
     /// Whether the entry is the DPC of an expired timer that is about to run. KeRemoveQueueDpc does
@@ -17,7 +17,7 @@ pub(crate) struct Entry {
 /// The DPC queues of all processors.
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
-    queues: Vec<VecDeque<(Entry, u64)>>,
+    queues: Vec<VecDeque<(QueuedDpc, u64)>>,
     total: usize,
     /// The number of insertions so far.
     sequence: u64,
@@ -38,7 +38,7 @@ impl Queues {
     }
 
     /// Inserts a DPC into a processor's queue and returns the new length of the queue.
-    pub(crate) fn push(&mut self, processor: usize, entry: Entry, at_head: bool) -> usize {
+    pub(crate) fn push(&mut self, processor: usize, entry: QueuedDpc, at_head: bool) -> usize {
         let Some(queue) = self.queues.get_mut(processor) else { return 0 };
         self.sequence += 1;
         let queued = (entry, self.sequence);
@@ -53,7 +53,7 @@ impl Queues {
 
     /// Removes the next DPC from a processor's queue and returns it with the number of its
     /// insertion.
-    pub(crate) fn pop(&mut self, processor: usize) -> Option<(Entry, u64)> {
+    pub(crate) fn pop(&mut self, processor: usize) -> Option<(QueuedDpc, u64)> {
         let queued = self.queues.get_mut(processor)?.pop_front()?;
         self.total -= 1;
         Some(queued)
@@ -81,7 +81,7 @@ impl Queues {
     }
 
     /// Returns the first queued DPC in an address range, with its processor. DPCs in flight count.
-    pub(crate) fn find_in(&self, range: core::ops::Range<usize>) -> Option<(usize, Entry)> {
+    pub(crate) fn find_in(&self, range: core::ops::Range<usize>) -> Option<(usize, QueuedDpc)> {
         if self.total == 0 {
             return None;
         }
@@ -92,7 +92,7 @@ impl Queues {
     }
 
     /// Returns the first queued DPC of all processors.
-    pub(crate) fn any(&self) -> Option<(usize, Entry)> {
+    pub(crate) fn any(&self) -> Option<(usize, QueuedDpc)> {
         self.find_in(0..usize::MAX)
     }
 }

@@ -8,11 +8,11 @@ use alloc::{format, string::String, vec::Vec};
 /// A source of arguments and of the memory that they point to.
 pub(crate) trait Source {
     /// The error of memory that cannot be read.
-    type Trouble;
+    type Error;
     /// Returns the next argument, from its register or its place on the stack.
     fn argument(&mut self) -> u64;
     /// Reads a byte of memory.
-    fn byte(&mut self, address: u64) -> Result<u8, Self::Trouble>;
+    fn byte(&mut self, address: u64) -> Result<u8, Self::Error>;
 }
 
 /// The reason that a message has no text.
@@ -27,15 +27,15 @@ pub(crate) enum Refusal<T> {
 }
 
 /// The most bytes of a message.
-pub(crate) const MOST: usize = 512;
+pub(crate) const MAX_BYTES: usize = 512;
 
-/// Returns the text of a message, at most [`MOST`] bytes. `passive` says that IRQL is
+/// Returns the text of a message, at most [`MAX_BYTES`] bytes. `passive` says that IRQL is
 /// PASSIVE_LEVEL.
 pub(crate) fn message<S: Source>(
     format: u64,
     passive: bool,
     source: S,
-) -> Result<Vec<u8>, Refusal<S::Trouble>> {
+) -> Result<Vec<u8>, Refusal<S::Error>> {
     let mut reader = Reader { at: format, start: format, passive, source };
     let mut text = Vec::new();
     loop {
@@ -49,7 +49,7 @@ pub(crate) fn message<S: Source>(
             other => text.push(other),
         }
     }
-    text.truncate(MOST);
+    text.truncate(MAX_BYTES);
     Ok(text)
 }
 
@@ -147,7 +147,7 @@ struct Reader<S> {
     source: S,
 }
 
-type Outcome<T, S> = Result<T, Refusal<<S as Source>::Trouble>>;
+type Outcome<T, S> = Result<T, Refusal<<S as Source>::Error>>;
 
 impl<S: Source> Reader<S> {
     fn byte(&mut self, address: u64) -> Outcome<u8, S> {
@@ -197,11 +197,11 @@ impl<S: Source> Reader<S> {
         }
         let width = self.count()?;
         directive.left |= width < 0;
-        directive.width = width.unsigned_abs().min(MOST as u32) as usize;
+        directive.width = width.unsigned_abs().min(MAX_BYTES as u32) as usize;
         if self.take(b'.')? {
             // A negative precision counts as none.
             directive.precision =
-                u32::try_from(self.count()?).ok().map(|precision| precision.min(MOST as u32) as usize);
+                u32::try_from(self.count()?).ok().map(|precision| precision.min(MAX_BYTES as u32) as usize);
         }
         directive.size = self.size()?;
         directive.conversion = self.next()?;
@@ -321,7 +321,8 @@ impl<S: Source> Reader<S> {
         if directive.is_wide() {
             self.allow_wide()?;
         }
-        let (address, most) = (self.source.argument(), directive.precision.unwrap_or(MOST).min(MOST) as u64);
+        let (address, most) =
+            (self.source.argument(), directive.precision.unwrap_or(MAX_BYTES).min(MAX_BYTES) as u64);
         if address == 0 {
             let null: &[u8] = b"(null)";
             return Ok(null.iter().take(most as usize).copied().collect());
@@ -359,7 +360,7 @@ impl<S: Source> Reader<S> {
         for index in (0..8).rev() {
             buffer = buffer << 8 | u64::from(self.byte(string + 8 + index)?);
         }
-        let most = directive.precision.unwrap_or(MOST).min(MOST) as u64;
+        let most = directive.precision.unwrap_or(MAX_BYTES).min(MAX_BYTES) as u64;
         if directive.is_wide() {
             let count = (u64::from(length) / 2).min(most);
             let halves =

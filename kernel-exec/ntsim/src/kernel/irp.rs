@@ -15,7 +15,7 @@ struct Irp {
 
 /// The treatment of an IRP by a dispatch routine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Fate {
+pub(crate) enum IrpDisposition {
     /// The routine has done nothing with it yet.
     #[default]
     Kept,
@@ -27,13 +27,13 @@ pub(crate) enum Fate {
 
 /// A running call of a dispatch routine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Call {
+pub(crate) struct DispatchCall {
     number: u64,
     serial: u64,
     location: i8,
     /// Whether the driver has marked the IRP pending.
     pub(crate) marked: bool,
-    pub(crate) fate: Fate,
+    pub(crate) disposition: IrpDisposition,
     /// Whether the IRP has gone on to the driver above since. An IRP that comes to this location
     /// again belongs to another call.
     over: bool,
@@ -43,7 +43,7 @@ pub(crate) struct Call {
 #[derive(Debug, Default)]
 pub(crate) struct Irps {
     irps: Vec<Irp>,
-    calls: Vec<Call>,
+    calls: Vec<DispatchCall>,
     count: u64,
 }
 
@@ -75,19 +75,26 @@ impl Irps {
     pub(crate) fn begin_call(&mut self, serial: u64, location: i8) -> u64 {
         self.count += 1;
         let number = self.count;
-        self.calls.push(Call { number, serial, location, marked: false, fate: Fate::Kept, over: false });
+        self.calls.push(DispatchCall {
+            number,
+            serial,
+            location,
+            marked: false,
+            disposition: IrpDisposition::Kept,
+            over: false,
+        });
         number
     }
 
     /// Ends the call of a dispatch routine and returns what it has done with the IRP.
-    pub(crate) fn end_call(&mut self, number: u64) -> Option<Call> {
+    pub(crate) fn end_call(&mut self, number: u64) -> Option<DispatchCall> {
         let position = self.calls.iter().position(|call| call.number == number)?;
         Some(self.calls.remove(position))
     }
 
     /// Changes the latest call that has the IRP at this location.
-    pub(crate) fn note(&mut self, serial: u64, location: i8, change: impl FnOnce(&mut Call)) {
-        let has = |call: &&mut Call| call.serial == serial && call.location == location && !call.over;
+    pub(crate) fn note(&mut self, serial: u64, location: i8, change: impl FnOnce(&mut DispatchCall)) {
+        let has = |call: &&mut DispatchCall| call.serial == serial && call.location == location && !call.over;
         if let Some(call) = self.calls.iter_mut().rev().find(has) {
             change(call);
         }
@@ -96,8 +103,8 @@ impl Irps {
     /// Notes a completion in all calls that have the IRP at this location, which it leaves.
     pub(crate) fn complete(&mut self, serial: u64, location: i8, status: i32) {
         for call in self.calls.iter_mut().filter(|call| call.serial == serial && call.location == location) {
-            if call.fate == Fate::Kept {
-                call.fate = Fate::Completed(status);
+            if call.disposition == IrpDisposition::Kept {
+                call.disposition = IrpDisposition::Completed(status);
             }
             call.over = true;
         }

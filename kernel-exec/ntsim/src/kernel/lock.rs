@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 /// A held lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct HeldLock {
     pub(crate) address: usize,
     pub(crate) processor: usize,
     /// The address of the queue handle that the lock was acquired with, or 0.
@@ -16,7 +16,7 @@ pub(crate) struct Held {
 /// All held locks.
 #[derive(Debug, Default)]
 pub(crate) struct Locks {
-    held: Vec<Held>,
+    held: Vec<HeldLock>,
 }
 
 impl Locks {
@@ -35,7 +35,7 @@ impl Locks {
     }
 
     /// Notes that a processor has acquired a lock that was free.
-    pub(crate) fn acquire(&mut self, held: Held) {
+    pub(crate) fn acquire(&mut self, held: HeldLock) {
         self.held.push(held);
     }
 
@@ -52,7 +52,7 @@ impl Locks {
     }
 
     /// Returns all held locks, in the order of acquisition.
-    pub(crate) fn held(&self) -> &[Held] {
+    pub(crate) fn held(&self) -> &[HeldLock] {
         &self.held
     }
 }

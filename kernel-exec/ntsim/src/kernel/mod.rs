@@ -30,7 +30,7 @@ pub(crate) struct Kernel {
     pub(crate) threads: thread::Threads,
     pub(crate) waits: wait::Waits,
     pub(crate) mutexes: mutex::Mutexes,
-    pub(crate) order: order::Order,
+    pub(crate) order: order::LockOrder,
     pub(crate) tags: tag::Tags,
     pub(crate) lookaside: lookaside::Lists,
     pub(crate) irps: irp::Irps,

@@ -7,7 +7,7 @@ use core::ops::Range;
 
 /// A held mutex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct HeldMutex {
     pub(crate) address: usize,
     /// The context of the thread that holds it.
     pub(crate) thread: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Held {
 /// All held mutexes. Each is listed once, however often it was acquired.
 #[derive(Debug, Default)]
 pub(crate) struct Mutexes {
-    held: Vec<Held>,
+    held: Vec<HeldMutex>,
 }
 
 impl Mutexes {
@@ -29,12 +29,12 @@ impl Mutexes {
     }
 
     /// Returns the record of a held mutex, with its holder.
-    pub(crate) fn holder(&self, address: usize) -> Option<Held> {
+    pub(crate) fn holder(&self, address: usize) -> Option<HeldMutex> {
         self.held.iter().find(|held| held.address == address).copied()
     }
 
     /// Notes that a thread has acquired a mutex that was free.
-    pub(crate) fn acquire(&mut self, held: Held) {
+    pub(crate) fn acquire(&mut self, held: HeldMutex) {
         self.held.push(held);
     }
 
@@ -44,17 +44,17 @@ impl Mutexes {
     }
 
     /// Returns all held mutexes.
-    pub(crate) fn held(&self) -> &[Held] {
+    pub(crate) fn held(&self) -> &[HeldMutex] {
         &self.held
     }
 
     /// Returns the first mutex that a thread holds.
-    pub(crate) fn of(&self, thread: usize) -> Option<Held> {
+    pub(crate) fn of(&self, thread: usize) -> Option<HeldMutex> {
         self.held.iter().find(|held| held.thread == thread).copied()
     }
 
     /// Returns the first held mutex in an address range.
-    pub(crate) fn find_in(&self, range: Range<usize>) -> Option<Held> {
+    pub(crate) fn find_in(&self, range: Range<usize>) -> Option<HeldMutex> {
         self.held.iter().find(|held| range.contains(&held.address)).copied()
     }
 }

@@ -7,11 +7,11 @@ use core::ops::Range;
 
 /// Pairs of locks. In each pair the second lock was acquired while the first was held.
 #[derive(Debug, Default)]
-pub(crate) struct Order {
+pub(crate) struct LockOrder {
     pairs: Vec<(usize, usize)>,
 }
 
-impl Order {
+impl LockOrder {
     pub(crate) fn reset(&mut self) {
         if !self.pairs.is_empty() {
             self.pairs.clear();
@@ -61,11 +61,11 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
-    use super::Order;
+    use super::LockOrder;
 
     #[test]
     fn a_circle_of_three_is_found_and_forgotten_locks_are_not_in_it() {
-        let mut order = Order::default();
+        let mut order = LockOrder::default();
         assert!(order.add(1, 2) && order.add(2, 3) && order.add(1, 3));
         assert!(!order.add(3, 1));
         order.forget(2..3);

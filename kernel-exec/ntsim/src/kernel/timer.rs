@@ -17,7 +17,7 @@ pub(crate) struct Key {
 
 /// A set timer, or the time-out of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct SetTimer {
     /// The address of the KTIMER, or of the waiting thread.
     pub(crate) address: usize,
     /// The thread that has this time-out, or none for a timer.
@@ -34,7 +34,7 @@ pub(crate) struct Entry {
     pub(crate) absolute: Option<u64>,
 }
 
-impl Entry {
+impl SetTimer {
     /// Returns its own address, and that of its DPC if it has one.
     fn places(&self) -> impl Iterator<Item = usize> + use<> {
         [self.address, self.dpc].into_iter().filter(|address| *address != 0)
@@ -49,7 +49,7 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     /// All set timers, by their own addresses.
-    set: FxHashMap<usize, (Key, Entry)>,
+    set: FxHashMap<usize, (Key, SetTimer)>,
     /// The places in the queue, with the addresses of their timers, set or not. The first place is
     /// that of a set timer.
     order: BinaryHeap<Reverse<(Key, usize)>>,
@@ -80,7 +80,7 @@ impl Timers {
     }
 
     /// Sets a timer that is not set.
-    pub(crate) fn insert(&mut self, tick: u64, entry: Entry) -> Key {
+    pub(crate) fn insert(&mut self, tick: u64, entry: SetTimer) -> Key {
         self.sequence += 1;
         let key = Key { tick, sequence: self.sequence };
         self.periodic += usize::from(entry.period != 0);
@@ -95,7 +95,7 @@ impl Timers {
 
     /// Removes the timer at `address` if its place is `key`. Returns none if another timer, or
     /// none, is there.
-    pub(crate) fn remove(&mut self, key: Key, address: usize) -> Option<Entry> {
+    pub(crate) fn remove(&mut self, key: Key, address: usize) -> Option<SetTimer> {
         if self.set.get(&address)?.0 != key {
             return None;
         }
@@ -105,7 +105,7 @@ impl Timers {
     }
 
     /// Removes the first timer that has expired at `now`.
-    pub(crate) fn pop_due(&mut self, now: u64) -> Option<(Key, Entry)> {
+    pub(crate) fn pop_due(&mut self, now: u64) -> Option<(Key, SetTimer)> {
         let Reverse((key, address)) = *self.order.peek()?;
         if key.tick > now {
             return None;
@@ -116,7 +116,7 @@ impl Timers {
     }
 
     /// Removes a timer from the set timers. Its place is left behind.
-    fn forget(&mut self, address: usize) -> Option<Entry> {
+    fn forget(&mut self, address: usize) -> Option<SetTimer> {
         let (_, entry) = self.set.remove(&address)?;
         self.periodic -= usize::from(entry.period != 0);
         for address in entry.places() {
@@ -151,7 +151,7 @@ impl Timers {
     }
 
     /// Returns the timers that follow the system clock, in the order of their expiry.
-    pub(crate) fn absolute(&self) -> Vec<(Key, Entry)> {
+    pub(crate) fn absolute(&self) -> Vec<(Key, SetTimer)> {
         let absolute = self.set.values().filter(|(_, entry)| entry.absolute.is_some());
         let mut absolute: Vec<_> = absolute.copied().collect();
         absolute.sort_unstable_by_key(|(key, _)| *key);
@@ -164,7 +164,7 @@ impl Timers {
     }
 
     /// Returns the first set timer that lies in an address range itself or with its DPC.
-    pub(crate) fn find_in(&self, range: Range<usize>) -> Option<Entry> {
+    pub(crate) fn find_in(&self, range: Range<usize>) -> Option<SetTimer> {
         let mut lines = range.start / LINE..range.end.div_ceil(LINE);
         // A large range has more lines than there are timers.
         if lines.len() < self.set.len() && !lines.any(|line| self.lines.contains_key(&line)) {
@@ -174,12 +174,12 @@ impl Timers {
     }
 
     /// Returns the first to expire of all set timers, without time-outs of waits.
-    pub(crate) fn any(&self) -> Option<Entry> {
+    pub(crate) fn any(&self) -> Option<SetTimer> {
         self.first(|entry| entry.thread.is_none())
     }
 
     /// Returns the first to expire of the entries that match.
-    fn first(&self, those: impl Fn(&Entry) -> bool) -> Option<Entry> {
+    fn first(&self, those: impl Fn(&SetTimer) -> bool) -> Option<SetTimer> {
         let those = self.set.values().filter(|(_, entry)| those(entry));
         those.min_by_key(|(key, _)| *key).map(|(_, entry)| *entry)
     }
@@ -195,14 +195,14 @@ mod tests {
 
     use super::*;
 
-    fn entry(address: usize, dpc: usize, period: u32, absolute: bool) -> Entry {
+    fn entry(address: usize, dpc: usize, period: u32, absolute: bool) -> SetTimer {
         let (thread, absolute) = ((address % 3 == 1).then_some(address), absolute.then_some(7));
-        Entry { address, thread, dpc, processor: 0, period, tolerance: 0, absolute }
+        SetTimer { address, thread, dpc, processor: 0, period, tolerance: 0, absolute }
     }
 
     #[derive(Debug, Clone)]
     enum Step {
-        Set(u64, Entry),
+        Set(u64, SetTimer),
         Cancel(usize),
         Expire(u64),
         Find(Range<usize>),
@@ -228,7 +228,7 @@ mod tests {
     }
 
     /// Returns all set timers in the order in which they expire.
-    fn sorted(model: &[(Key, Entry)]) -> Vec<(Key, Entry)> {
+    fn sorted(model: &[(Key, SetTimer)]) -> Vec<(Key, SetTimer)> {
         let mut sorted = model.to_vec();
         sorted.sort_unstable_by_key(|(key, _)| *key);
         sorted
@@ -243,7 +243,7 @@ mod tests {
 
     fn is_a_list(steps: Vec<Step>) -> Result<(), TestCaseError> {
         let mut timers = Timers::default();
-        let mut model: Vec<(Key, Entry)> = Vec::new();
+        let mut model: Vec<(Key, SetTimer)> = Vec::new();
         for step in steps {
             match step {
                 Step::Set(tick, entry) => {

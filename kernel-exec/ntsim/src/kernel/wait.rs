@@ -9,7 +9,7 @@ use super::timer::Key;
 
 /// The condition that ends a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum WaitKind {
     /// One of the objects.
     Any,
     /// All of the objects together.
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wait {
     pub(crate) thread: usize,
-    pub(crate) kind: Kind,
+    pub(crate) kind: WaitKind,
     /// The addresses of the objects.
     pub(crate) objects: Vec<usize>,
     /// The place of the time-out in the timer queue.
@@ -63,7 +63,7 @@ impl Waits {
 
     /// Returns the threads that wait in the kernel's own code for this reason.
     pub(crate) fn kernel(&self, reason: &'static str) -> Vec<usize> {
-        let waits = self.waits.iter().filter(|wait| wait.kind == Kind::Kernel(reason));
+        let waits = self.waits.iter().filter(|wait| wait.kind == WaitKind::Kernel(reason));
         waits.map(|wait| wait.thread).collect()
     }
 

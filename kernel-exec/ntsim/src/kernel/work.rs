@@ -10,18 +10,18 @@ pub(crate) const QUEUES: usize = 5;
 
 /// A queued work item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Item {
+pub(crate) struct WorkItem {
     /// The address of the IO_WORKITEM or WORK_QUEUE_ITEM.
     pub(crate) address: usize,
     /// Whether it is an IO_WORKITEM.
     pub(crate) io: bool,
     /// The routine and its arguments, which were read from the item when it was queued.
-    pub(crate) call: Call,
+    pub(crate) call: WorkCall,
 }
 
 /// A call of a work item's routine. The addresses are the driver's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Call {
+pub(crate) enum WorkCall {
     /// A routine of ExQueueWorkItem.
     Executive { routine: usize, parameter: usize },
     /// A routine of IoQueueWorkItem.
@@ -30,7 +30,7 @@ pub(crate) enum Call {
     IoEx { routine: usize, object: usize, context: usize },
 }
 
-impl Call {
+impl WorkCall {
     /// Returns the routine's address.
     pub(crate) fn routine(self) -> usize {
         match self {
@@ -64,7 +64,7 @@ struct Worker {
     thread: usize,
     queue: usize,
     /// The item that it runs, or none while it waits for one.
-    runs: Option<Item>,
+    runs: Option<WorkItem>,
     /// Whether it waits and has not been woken.
     idle: bool,
 }
@@ -72,7 +72,7 @@ struct Worker {
 /// All queues and workers.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
-    queues: [VecDeque<Item>; QUEUES],
+    queues: [VecDeque<WorkItem>; QUEUES],
     workers: Vec<Worker>,
 }
 
@@ -93,14 +93,14 @@ impl Work {
     }
 
     /// Appends an item to a queue.
-    pub(crate) fn push(&mut self, queue: usize, item: Item) {
+    pub(crate) fn push(&mut self, queue: usize, item: WorkItem) {
         if let Some(queue) = self.queues.get_mut(queue) {
             queue.push_back(item);
         }
     }
 
     /// Removes the next item of a worker's queue and notes that the worker runs it.
-    pub(crate) fn take(&mut self, thread: usize) -> Option<Item> {
+    pub(crate) fn take(&mut self, thread: usize) -> Option<WorkItem> {
         let worker = self.workers.iter_mut().find(|worker| worker.thread == thread)?;
         worker.runs = self.queues.get_mut(worker.queue)?.pop_front();
         worker.idle = worker.runs.is_none();
@@ -125,7 +125,7 @@ impl Work {
     }
 
     /// Returns the first queued item in an address range.
-    pub(crate) fn find_in(&self, range: Range<usize>) -> Option<Item> {
+    pub(crate) fn find_in(&self, range: Range<usize>) -> Option<WorkItem> {
         if self.workers.is_empty() {
             return None;
         }
@@ -133,17 +133,17 @@ impl Work {
     }
 
     /// Returns the queued items.
-    pub(crate) fn queued(&self) -> impl Iterator<Item = &Item> {
+    pub(crate) fn queued(&self) -> impl Iterator<Item = &WorkItem> {
         self.queues.iter().flatten()
     }
 
     /// Returns the first queued item of all queues.
-    pub(crate) fn any(&self) -> Option<Item> {
+    pub(crate) fn any(&self) -> Option<WorkItem> {
         self.find_in(0..usize::MAX)
     }
 
     /// Returns the items with running routines, and their workers.
-    pub(crate) fn running(&self) -> impl Iterator<Item = (usize, Item)> {
+    pub(crate) fn running(&self) -> impl Iterator<Item = (usize, WorkItem)> {
         self.workers.iter().filter_map(|worker| worker.runs.map(|item| (worker.thread, item)))
     }
 }

@@ -115,10 +115,11 @@ pub type EVENT_FILTER_DESCRIPTOR = _EVENT_FILTER_DESCRIPTOR;
 /// A pointer to a filter.
 pub type PEVENT_FILTER_DESCRIPTOR = *mut EVENT_FILTER_DESCRIPTOR;
 
-/// A routine that tells a provider that a session listens, or no longer listens. Its arguments are
-/// the session's source, a control code, the highest level, the two sets of keywords (any of the
-/// first, all of the second), a filter, and the context of the registration. Called at
-/// PASSIVE_LEVEL.
+/// A routine that tells a provider that a session listens, or no longer listens.
+///
+/// Its arguments are the session's source, a control code, the highest level, the two sets of
+/// keywords (any of the first, all of the second), a filter, and the context of the registration.
+/// Called at PASSIVE_LEVEL.
 pub type PETWENABLECALLBACK = Option<
     unsafe extern "C" fn(
         SourceId: LPCGUID,

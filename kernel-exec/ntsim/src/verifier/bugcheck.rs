@@ -1,15 +1,36 @@
-//! A bug check as data, and as complete text.
+//! A bug check as data and as complete text, and the constructors of all of them.
 
+pub(crate) mod access;
+pub(crate) mod by_the_driver;
+pub(crate) mod dpc_watchdog;
+pub(crate) mod driver_verifier;
+pub(crate) mod exception;
+pub(crate) mod freed_memory;
+pub(crate) mod held_mutex;
+pub(crate) mod irp;
+pub(crate) mod irql_unexpected;
+mod numbers;
+mod pages;
+pub(crate) mod pool;
+pub(crate) mod security_check;
 pub(crate) mod timer_or_dpc;
+pub(crate) mod unload;
+pub(crate) mod wait;
+pub(crate) mod worker;
 
 extern crate alloc;
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use core::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-use super::{irql::irql_name, pages};
+use super::{Violation, irql::irql_name};
+
+/// A violation. Only the constructors of this folder call this, each of which states a rule.
+fn violation(code: u32, parameters: [u64; 4], rule: String) -> Box<Violation> {
+    Box::new(Violation { code, parameters, rule })
+}
 
 /// A bug check, with which a real machine stops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,20 +4,15 @@
 
 extern crate alloc;
 
-use alloc::{boxed::Box, string::String};
+use alloc::boxed::Box;
 
-use super::{
-    Checked, Violation,
-    irql::{Ddi, irql_name},
-    numbers::{ABOVE_ITS_IRQL, SPIN_LOCK_HELD},
-    violation,
-};
+use super::{Checked, Violation, bugcheck::driver_verifier::documented, irql::Ddi};
 use crate::engine::machine::Machine;
 
 impl Machine {
     /// A violation of a rule that is only documented, or `Ok` if such rules are off.
-    pub(crate) fn documented(&self, parameters: [u64; 4], rule: impl FnOnce() -> String) -> Checked<()> {
-        if self.config.get().documented_rules { Err(violated(parameters, rule())) } else { Ok(()) }
+    pub(crate) fn documented(&self, violated: impl FnOnce() -> Box<Violation>) -> Checked<()> {
+        if self.config.get().documented_rules { Err(violated()) } else { Ok(()) }
     }
 
     /// A violation if IRQL is above the one that the call's page states.
@@ -27,12 +22,7 @@ impl Machine {
         if irql <= highest {
             return Ok(());
         }
-        self.documented([ABOVE_ITS_IRQL, irql.into(), highest.into(), 0], || {
-            let (name, highest) = (ddi.name(), irql_name(highest));
-            alloc::format!(
-                "{name} was called at IRQL {irql}, not ≤ {highest} as its page says; NT does not check this"
-            )
-        })
+        self.documented(|| documented::above_its_irql(ddi.name(), irql, highest))
     }
 
     /// A violation if this processor holds a spin lock. The call runs code of other drivers, which
@@ -41,17 +31,6 @@ impl Machine {
         let me = self.current.get();
         let held = self.kernel.borrow().locks.held().iter().rev().find(|held| held.processor == me).copied();
         let Some(held) = held else { return Ok(()) };
-        self.documented([SPIN_LOCK_HELD, held.address as u64, me as u64, 0], || {
-            alloc::format!(
-                "{} was called by processor {me}, which holds the spin lock {}: release it first",
-                ddi.name(),
-                self.name(held.address)
-            )
-        })
+        self.documented(|| documented::spin_lock_held(ddi.name(), held.address, self.name(held.address), me))
     }
-}
-
-#[cold]
-fn violated(parameters: [u64; 4], rule: String) -> Box<Violation> {
-    violation(0xC4, parameters, rule)
 }

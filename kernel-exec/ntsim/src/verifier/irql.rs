@@ -1,11 +1,13 @@
 //! The DDIs, and the highest IRQL at which each may be called
 //! (learn.microsoft.com/windows-hardware/drivers/ddi/, the page of each one).
 
+extern crate alloc;
+
+use alloc::boxed::Box;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, violation};
-
-extern crate alloc;
+use super::{Checked, Violation, bugcheck::driver_verifier::irql::call_too_high};
 
 const PASSIVE: u8 = 0;
 const APC: u8 = 1;
@@ -182,10 +184,8 @@ impl Ddi {
     }
 
     #[cold]
-    fn too_high(self, irql: u8) -> alloc::boxed::Box<super::Violation> {
-        let (name, ceiling) = (self.name(), self.ceiling());
-        let rule = alloc::format!("{name} was called at IRQL {irql}, not ≤ {}", irql_name(ceiling));
-        violation(0xC4, [0xE5, irql.into(), 0, 0], rule)
+    fn too_high(self, irql: u8) -> Box<Violation> {
+        call_too_high(self.name(), irql, self.ceiling())
     }
 }
 

@@ -2,12 +2,14 @@
 
 extern crate alloc;
 
-use alloc::{boxed::Box, string::String};
+use alloc::string::String;
 
 use super::{
-    Checked, Violation,
-    bugcheck::timer_or_dpc::{self, Object},
-    violation,
+    Checked,
+    bugcheck::{
+        access,
+        timer_or_dpc::{self, Object},
+    },
 };
 use crate::{
     arena::Memory, engine::machine::Machine, fault::cause::Access, kernel::pool::Block, other_pools::owner,
@@ -93,17 +95,14 @@ impl Machine {
             && !self.arena.suspicious(address)
             && (used.size() == 1 || !self.arena.suspicious(address.wrapping_add(used.size() - 1)))
             && (self.arena.offset(address).is_some() || owner(address).is_none());
-        if fine { Ok(()) } else { self.judge_memory(address, used) }
+        if fine { Ok(()) } else { self.find_memory_violation(address, used) }
     }
 
     #[cold]
     #[inline(never)]
-    fn judge_memory(&self, address: usize, used: Use) -> Checked<()> {
+    fn find_memory_violation(&self, address: usize, used: Use) -> Checked<()> {
         let irql = self.irql();
-        let write = u64::from(used != Use::Text);
-        let bad = |rule: String| -> Box<Violation> {
-            violation(0xD1, [address as u64, irql.into(), write, 0], rule)
-        };
+        let bad = |rule: String| access::bad_memory(address, irql, used != Use::Text, rule);
         let name = used.name();
         let Some(offset) = self.arena.offset(address) else {
             let access = if used == Use::Text { Access::Read } else { Access::Write };

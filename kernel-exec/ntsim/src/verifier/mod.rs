@@ -5,8 +5,6 @@ pub(crate) mod documented;
 pub(crate) mod freed;
 pub(crate) mod irql;
 pub(crate) mod memory;
-pub(crate) mod numbers;
-pub(crate) mod pages;
 pub(crate) mod stop;
 pub(crate) mod unload;
 
@@ -24,8 +22,3 @@ pub(crate) struct Violation {
 
 /// The outcome of an action that a rule may forbid.
 pub(crate) type Checked<T> = Result<T, Box<Violation>>;
-
-/// A violation.
-pub(crate) fn violation(code: u32, parameters: [u64; 4], rule: String) -> Box<Violation> {
-    Box::new(Violation { code, parameters, rule })
-}

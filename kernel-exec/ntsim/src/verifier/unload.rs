@@ -2,93 +2,86 @@
 
 extern crate alloc;
 
-use super::{Checked, violation};
+use super::{
+    Checked,
+    bugcheck::{
+        driver_verifier::{locks, pool},
+        unload,
+    },
+    memory::describe,
+};
 use crate::{
     engine::machine::Machine,
-    kernel::{thread::ThreadName, work::Item},
+    kernel::{thread::ThreadName, work::WorkItem},
     protection::Page,
+    subsystem::{self, etw},
 };
 
-impl Machine {
-    /// The checks of an unload.
-    pub(crate) fn check_unload(&self) -> Checked<()> {
-        self.check_pending(false)?;
-        self.check_providers()?;
-        self.check_pool()
-    }
-
-    /// Checks that nothing is pending. With `held`, the routine of a work item may run if it holds
-    /// a device, and by it the image.
-    pub(crate) fn check_pending(&self, held: bool) -> Checked<()> {
-        let pending = |address: usize, what: &str| {
-            let rule = alloc::format!("the driver was unloaded while {what}");
-            Err(violation(0xCE, [address as u64, 0, 0, 0], rule))
-        };
-        let alive = self.kernel.borrow().threads.first_alive();
-        if let Some(thread) = alive {
-            let what = alloc::format!("{} had not ended", ThreadName::of(thread));
-            return pending(self.thread_address(thread), &what);
-        }
-        let kernel = self.kernel.borrow();
-        if let Some(list) = kernel.lookaside.find_in(0..usize::MAX) {
-            return pending(list, &alloc::format!("the lookaside list {} was not deleted", self.name(list)));
-        }
-        if let Some(item) = kernel.work.any() {
-            let what = alloc::format!("the work item {} was queued", self.name(item.address));
-            return pending(item.address, &what);
-        }
-        let free = |item: &Item| !held || item.call.object().is_none();
-        if let Some((thread, item)) = kernel.work.running().find(|(_, item)| free(item)) {
-            let (name, worker) = (self.name(item.address), ThreadName::of(thread));
-            let what = alloc::format!("the routine of the work item {name} was running in {worker}");
-            return pending(item.address, &what);
-        }
-        if let Some((processor, entry)) = kernel.dpcs.any() {
-            let what =
-                alloc::format!("the DPC {} was in processor {processor}'s queue", self.name(entry.address));
-            return pending(entry.address, &what);
-        }
-        if let Some(timer) = kernel.timers.any() {
-            let what = alloc::format!("the timer {} was set", self.name(timer.address));
-            return pending(timer.address, &what);
-        }
-        if let Some(processor) = self.processors.iter().take(self.count()).position(|cpu| cpu.in_dpc.get()) {
-            return pending(0, &alloc::format!("processor {processor} was in a DPC routine"));
-        }
-        if let Some(held) = kernel.locks.held().first() {
-            let (name, by) = (self.name(held.address), held.processor);
-            let rule =
-                alloc::format!("the driver was unloaded while processor {by} held the spin lock {name}");
-            return Err(violation(0xC4, [0x1006, held.address as u64, by as u64, 0], rule));
-        }
-        Ok(())
-    }
-
-    /// Checks that no pool is left.
-    fn check_pool(&self) -> Checked<()> {
-        let kernel = self.kernel.borrow();
-        for block in kernel.pool.blocks() {
-            if block.own_pages && block.live {
-                self.arena.protect(block, Page::Open);
-            }
-            self.check_guards(block)?;
-            if !block.live {
-                self.check_freed(block)?;
-            }
-        }
-        let mut leaked = kernel.pool.blocks().iter().filter(|block| block.live);
-        if let Some(first) = leaked.next() {
-            let count = 1 + leaked.count();
-            let rule = alloc::format!(
-                "the driver was unloaded and has leaked {count} pool allocation(s), the first being {}",
-                crate::verifier::memory::describe(first)
-            );
-            let name = NAME.as_ptr() as u64;
-            return Err(violation(0xC4, [0x62, name, 0, count as u64], rule));
-        }
-        Ok(())
-    }
+/// The checks of an unload.
+pub(crate) fn check(machine: &Machine) -> Checked<()> {
+    check_pending(machine, false)?;
+    etw::check_all_unregistered(machine)?;
+    check_pool(machine)
 }
 
-/// The name of all drivers in bug check 0xC4/0x62.
-static NAME: &str = "driver\0";
+/// Checks that nothing is pending. With `held`, the routine of a work item may run if it holds
+/// a device, and by it the image.
+pub(crate) fn check_pending(machine: &Machine, held: bool) -> Checked<()> {
+    let pending = |address: usize, what: &str| Err(unload::pending(address, what));
+    let alive = machine.kernel.borrow().threads.first_alive();
+    if let Some(thread) = alive {
+        let what = alloc::format!("{} had not ended", ThreadName::of(thread));
+        return pending(machine.thread_address(thread), &what);
+    }
+    let kernel = machine.kernel.borrow();
+    if let Some(list) = kernel.lookaside.find_in(0..usize::MAX) {
+        return pending(list, &alloc::format!("the lookaside list {} was not deleted", machine.name(list)));
+    }
+    if let Some(item) = kernel.work.any() {
+        let what = alloc::format!("the work item {} was queued", machine.name(item.address));
+        return pending(item.address, &what);
+    }
+    let free = |item: &WorkItem| !held || item.call.object().is_none();
+    if let Some((thread, item)) = kernel.work.running().find(|(_, item)| free(item)) {
+        let (name, worker) = (machine.name(item.address), ThreadName::of(thread));
+        let what = alloc::format!("the routine of the work item {name} was running in {worker}");
+        return pending(item.address, &what);
+    }
+    if let Some((processor, entry)) = kernel.dpcs.any() {
+        let what =
+            alloc::format!("the DPC {} was in processor {processor}'s queue", machine.name(entry.address));
+        return pending(entry.address, &what);
+    }
+    if let Some(timer) = kernel.timers.any() {
+        let what = alloc::format!("the timer {} was set", machine.name(timer.address));
+        return pending(timer.address, &what);
+    }
+    if let Some(processor) = machine.processors.iter().take(machine.count()).position(|cpu| cpu.in_dpc.get())
+    {
+        return pending(0, &alloc::format!("processor {processor} was in a DPC routine"));
+    }
+    if let Some(held) = kernel.locks.held().first() {
+        let (name, by) = (machine.name(held.address), held.processor);
+        return Err(locks::unloaded_with_spin_lock(held.address, name, by));
+    }
+    Ok(())
+}
+
+/// Checks that no pool is left.
+fn check_pool(machine: &Machine) -> Checked<()> {
+    let kernel = machine.kernel.borrow();
+    for block in kernel.pool.blocks() {
+        if block.own_pages && block.live {
+            machine.arena.protect(block, Page::Open);
+        }
+        subsystem::pool::check_guards(machine, block)?;
+        if !block.live {
+            subsystem::pool::check_freed(machine, block)?;
+        }
+    }
+    let mut leaked = kernel.pool.blocks().iter().filter(|block| block.live);
+    if let Some(first) = leaked.next() {
+        return Err(pool::leaked(1 + leaked.count(), describe(first)));
+    }
+    Ok(())
+}

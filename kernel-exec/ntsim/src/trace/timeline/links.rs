@@ -19,13 +19,13 @@ use crate::verifier::irql::Ddi;
 pub(super) struct Link {
     pub(super) from: usize,
     pub(super) to: usize,
-    pub(super) kind: Kind,
+    pub(super) kind: LinkKind,
 }
 
 /// The meaning of an arrow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Kind {
+pub(super) enum LinkKind {
     /// From a wake or a spawn to the poll that it requests.
     Wake,
     /// From a cancel request to the next poll.
@@ -43,7 +43,7 @@ pub(super) enum Kind {
 /// The causes that have not had their effect yet.
 #[derive(Default)]
 struct Causes<'a> {
-    polls: BTreeMap<&'a str, Vec<(usize, Kind)>>,
+    polls: BTreeMap<&'a str, Vec<(usize, LinkKind)>>,
     dpcs: BTreeMap<String, usize>,
     work_items: BTreeMap<String, usize>,
     /// For each timer, the call that set it or its last expiry since then, and its DPC.
@@ -61,22 +61,22 @@ pub(super) fn find(events: &[Event]) -> Vec<Link> {
         if let Some(lock) = causes.waits.remove(&event.processor)
             && let Some(&from) = causes.releases.get(&lock)
         {
-            links.push(Link { from, to, kind: Kind::Lock });
+            links.push(Link { from, to, kind: LinkKind::Lock });
         }
         match &event.what {
             What::Mark(mark) => causes.mark(to, mark, &mut links),
             What::Call { ddi, arguments, result } => causes.call(to, *ddi, arguments, *result),
             What::DpcStart { dpc, .. } => {
                 let cause = causes.dpcs.remove(&String::from(*dpc));
-                links.extend(cause.map(|from| Link { from, to, kind: Kind::Dpc }));
+                links.extend(cause.map(|from| Link { from, to, kind: LinkKind::Dpc }));
             }
             What::WorkStart { item, .. } => {
                 let cause = causes.work_items.remove(&String::from(*item));
-                links.extend(cause.map(|from| Link { from, to, kind: Kind::Work }));
+                links.extend(cause.map(|from| Link { from, to, kind: LinkKind::Work }));
             }
             What::TimerExpired { object } => {
                 if let Some((from, dpc)) = causes.timers.get_mut(&String::from(*object)) {
-                    links.push(Link { from: *from, to, kind: Kind::Timer });
+                    links.push(Link { from: *from, to, kind: LinkKind::Timer });
                     causes.dpcs.insert((*dpc).into(), to);
                     // The expiry of a periodic timer causes the next one.
                     *from = to;
@@ -95,8 +95,8 @@ impl<'a> Causes<'a> {
     fn mark(&mut self, at: usize, mark: &'a Mark, links: &mut Vec<Link>) {
         let polls = self.polls.entry(mark.subject.as_str()).or_default();
         match mark.kind {
-            MarkKind::Wake | MarkKind::Spawn => polls.push((at, Kind::Wake)),
-            MarkKind::Cancel => polls.push((at, Kind::Cancel)),
+            MarkKind::Wake | MarkKind::Spawn => polls.push((at, LinkKind::Wake)),
+            MarkKind::Cancel => polls.push((at, LinkKind::Cancel)),
             MarkKind::PollStart => {
                 links.extend(polls.drain(..).map(|(from, kind)| Link { from, to: at, kind }));
             }
@@ -142,11 +142,11 @@ mod tests {
             name::Name,
             value::Value,
         },
-        Kind, find,
+        LinkKind, find,
     };
     use crate::verifier::irql::Ddi;
 
-    fn links(list: Vec<(usize, What)>) -> Vec<(usize, usize, Kind)> {
+    fn links(list: Vec<(usize, What)>) -> Vec<(usize, usize, LinkKind)> {
         let events: Vec<Event> = list
             .into_iter()
             .map(|(processor, what)| Event { step: 0, time: 0, processor, irql: 0, what })
@@ -175,7 +175,7 @@ mod tests {
             (1, mark(MarkKind::PollStart, "a")),
             (1, mark(MarkKind::PollStart, "a")),
         ]);
-        assert_eq!(found, [(0, 2, Kind::Wake), (3, 6, Kind::Wake), (4, 6, Kind::Cancel)]);
+        assert_eq!(found, [(0, 2, LinkKind::Wake), (3, 6, LinkKind::Wake), (4, 6, LinkKind::Cancel)]);
     }
 
     #[test]
@@ -194,14 +194,14 @@ mod tests {
             (0, call(Ddi::KeCancelTimer, &[2], true)),
             (1, start(1)),
         ]);
-        assert_eq!(found, [(0, 2, Kind::Dpc), (3, 4, Kind::Timer), (4, 5, Kind::Dpc)]);
+        assert_eq!(found, [(0, 2, LinkKind::Dpc), (3, 4, LinkKind::Timer), (4, 5, LinkKind::Dpc)]);
     }
 
     #[test]
     fn a_coalescable_timer_expires_because_it_was_set() {
         let set = call(Ddi::KeSetCoalescableTimer, &[2, 3], false);
         let found = links(vec![(0, set), (1, What::TimerExpired { object: Name::Object(2) })]);
-        assert_eq!(found, [(0, 1, Kind::Timer)]);
+        assert_eq!(found, [(0, 1, LinkKind::Timer)]);
     }
 
     #[test]
@@ -212,7 +212,10 @@ mod tests {
         );
         let set = (0, call(Ddi::KeSetTimerEx, &[2, 3], false));
         let found = links(vec![set, expired(), start(), expired(), start()]);
-        assert_eq!(found, [(0, 1, Kind::Timer), (1, 2, Kind::Dpc), (1, 3, Kind::Timer), (3, 4, Kind::Dpc)]);
+        assert_eq!(
+            found,
+            [(0, 1, LinkKind::Timer), (1, 2, LinkKind::Dpc), (1, 3, LinkKind::Timer), (3, 4, LinkKind::Dpc)]
+        );
     }
 
     #[test]
@@ -221,7 +224,7 @@ mod tests {
         for ddi in [Ddi::IoQueueWorkItem, Ddi::IoQueueWorkItemEx, Ddi::ExQueueWorkItem] {
             let found =
                 links(vec![(0, call(ddi, &[1, 9], true)), (1, start(2)), (1, start(1)), (1, start(1))]);
-            assert_eq!(found, [(0, 2, Kind::Work)]);
+            assert_eq!(found, [(0, 2, LinkKind::Work)]);
         }
     }
 
@@ -234,6 +237,6 @@ mod tests {
             (0, What::Switch { to: 0 }),
             (0, What::Switch { to: 0 }),
         ]);
-        assert_eq!(found, [(1, 2, Kind::Lock)]);
+        assert_eq!(found, [(1, 2, LinkKind::Lock)]);
     }
 }

@@ -84,12 +84,12 @@ impl Lane {
 
 /// The thread of each processor, and the spans of threads that do not run.
 #[derive(Default)]
-struct Threads {
+struct ThreadSpans {
     current: BTreeMap<usize, ThreadName>,
     aside: BTreeMap<ThreadName, Vec<Span>>,
 }
 
-impl Threads {
+impl ThreadSpans {
     /// Takes a processor's thread off it. Returns the pieces that end with this.
     fn leave(&mut self, processor: usize, lane: &mut Lane, to: usize) -> Vec<Span> {
         let pieces = lane.leave(to);
@@ -124,7 +124,7 @@ pub(super) fn find(events: &[Event]) -> Vec<Span> {
     let mut lanes: BTreeMap<usize, Lane> = BTreeMap::new();
     let mut spans = Vec::new();
     let mut running: Option<usize> = None;
-    let mut threads = Threads::default();
+    let mut threads = ThreadSpans::default();
     for (index, event) in events.iter().enumerate() {
         let (cpu, irql) = (event.processor, event.irql);
         let span = |kind, label| Span { cpu, from: index, to: index, kind, irql, label };

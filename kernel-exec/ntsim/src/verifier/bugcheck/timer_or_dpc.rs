@@ -6,7 +6,8 @@ extern crate alloc;
 use alloc::{boxed::Box, format, string::String};
 use core::{fmt::Display, ops::Range};
 
-use crate::verifier::{Violation, violation};
+use super::violation;
+use crate::verifier::Violation;
 
 const TIMER_OR_DPC_INVALID: u32 = 0xC7;
 /// The bytes of a KTIMER, and of a KDPC.

@@ -9,7 +9,7 @@ use crate::config::LowResources;
 
 /// A machine's record of allocations that have failed.
 #[derive(Debug, Default)]
-pub(crate) struct Low {
+pub(crate) struct AllocationFaults {
     /// Call stacks with an allocation that has failed, as return addresses, innermost first. Resets
     /// leave it.
     pub(super) failed: RefCell<BTreeSet<Vec<usize>>>,
@@ -21,7 +21,7 @@ pub(crate) struct Low {
     pub(super) site: RefCell<Option<(u32, String)>>,
 }
 
-impl Low {
+impl AllocationFaults {
     pub(crate) fn reset(&self, low_resources: LowResources) {
         self.armed.set(low_resources == LowResources::Systematic);
         self.asked.set(0);

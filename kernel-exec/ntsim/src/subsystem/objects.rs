@@ -11,7 +11,7 @@ use core::{ffi::c_void, mem::offset_of};
 
 use crate::{
     engine::machine::Machine,
-    kernel::{dpc::Entry, timer::Key},
+    kernel::{dpc::QueuedDpc, timer::Key},
     types::{_KDPC_IMPORTANCE, KDPC, KTIMER, PKDEFERRED_ROUTINE, PVOID},
     verifier::{
         Checked, Violation,
@@ -35,7 +35,7 @@ pub(crate) const USED_BY_TIMER: usize = 2;
 type Routine = unsafe extern "C" fn(*mut KDPC, PVOID, PVOID, PVOID);
 
 /// The data for a call of a DPC's routine.
-pub(crate) struct Call {
+pub(crate) struct DpcCall {
     pub(crate) routine: Routine,
     pub(crate) dpc: *mut KDPC,
     pub(crate) context: PVOID,
@@ -130,7 +130,7 @@ pub(crate) fn changed(machine: &Machine, kind: Object, address: usize) -> Box<Vi
 }
 
 /// Marks a DPC that has left its queue as not queued, and returns the call to make.
-pub(crate) fn take_dpc(machine: &Machine, entry: Entry) -> Checked<Call> {
+pub(crate) fn take_dpc(machine: &Machine, entry: QueuedDpc) -> Checked<DpcCall> {
     let dpc: *mut KDPC = core::ptr::with_exposed_provenance_mut(entry.address);
     let mut value = load_dpc(machine, dpc)?;
     if !entry.in_flight {
@@ -144,7 +144,7 @@ pub(crate) fn take_dpc(machine: &Machine, entry: Entry) -> Checked<Call> {
         return Err(changed(machine, Object::Dpc, entry.address));
     };
     let arguments = (value.SystemArgument1, value.SystemArgument2);
-    Ok(Call { routine, dpc, context: value.DeferredContext, arguments })
+    Ok(DpcCall { routine, dpc, context: value.DeferredContext, arguments })
 }
 
 /// Returns a timer's DPC at expiry, or none if it is still queued from an earlier expiry.
@@ -178,15 +178,15 @@ pub(crate) fn due_time(address: usize) -> u64 {
 }
 
 /// Marks a timer as queued at this place in the timer queue.
-pub(crate) fn place_timer(address: usize, due_time: u64, key: Key) {
+pub(crate) fn mark_timer_queued(address: usize, due_time: u64, key: Key) {
     let timer: *mut KTIMER = core::ptr::with_exposed_provenance_mut(address);
-    let placed = KTIMER {
+    let queued = KTIMER {
         Inserted: 1,
         DueTime: due_time,
         TimerListEntry: [key.tick as usize, key.sequence as usize],
         ..read_timer(timer)
     };
-    write_timer(timer, placed);
+    write_timer(timer, queued);
 }
 
 /// Returns a set timer's place in the timer queue, which is stored in fields that belong to the

@@ -4,7 +4,7 @@ use super::numbers::{ABOVE_ITS_IRQL, NO_WAIT, POOL_FLAGS, SPIN_LOCK_HELD};
 
 /// The description of a bug check, or of one value of its first parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct Description {
     pub(crate) name: &'static str,
     /// The meanings of the four parameters.
     pub(crate) parameters: [&'static str; 4],
@@ -19,30 +19,30 @@ const IRQL: &str = "current IRQL";
 const LOCK: &str = "address of the spin lock";
 
 /// The entry of a bug check with this code and these parameters.
-pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
+pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Description {
     let [first, ..] = parameters;
     match code {
-        0x0C => Entry {
+        0x0C => Description {
             name: "MAXIMUM_WAIT_OBJECTS_EXCEEDED",
             parameters: [RESERVED; 4],
             page: "bug-check-0xc--maximum-wait-objects-exceeded",
         },
-        0x1E => Entry {
+        0x1E => Description {
             name: "KMODE_EXCEPTION_NOT_HANDLED",
             parameters: ["the exception", CODE, "parameter 0", "parameter 1"],
             page: "bug-check-0x1e--kmode-exception-not-handled",
         },
-        0x3B => Entry {
+        0x3B => Description {
             name: "SYSTEM_SERVICE_EXCEPTION",
             parameters: ["the exception", CODE, "address of the context record", RESERVED],
             page: "bug-check-0x3b--system-service-exception",
         },
-        0x50 => Entry {
+        0x50 => Description {
             name: "PAGE_FAULT_IN_NONPAGED_AREA",
             parameters: ["address referenced", "0 read, 2 write, 0x10 execute", CODE, RESERVED],
             page: "bug-check-0x50--page-fault-in-nonpaged-area",
         },
-        0x7E => Entry {
+        0x7E => Description {
             name: "SYSTEM_THREAD_EXCEPTION_NOT_HANDLED",
             parameters: [
                 "the exception",
@@ -52,22 +52,22 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             ],
             page: "bug-check-0x7e--system-thread-exception-not-handled",
         },
-        0x7F => Entry {
+        0x7F => Description {
             name: "UNEXPECTED_KERNEL_MODE_TRAP",
             parameters: ["8: double fault", RESERVED, RESERVED, RESERVED],
             page: "bug-check-0x7f--unexpected-kernel-mode-trap",
         },
-        0xBE => Entry {
+        0xBE => Description {
             name: "ATTEMPTED_WRITE_TO_READONLY_MEMORY",
             parameters: ["address referenced", "page table entry, if known", RESERVED, RESERVED],
             page: "bug-check-0xbe--attempted-write-to-readonly-memory",
         },
-        0xFC => Entry {
+        0xFC => Description {
             name: "ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY",
             parameters: ["address referenced", "page table entry, if known", RESERVED, RESERVED],
             page: "bug-check-0xfc--attempted-execute-of-noexecute-memory",
         },
-        0xB8 => Entry {
+        0xB8 => Description {
             name: "ATTEMPTED_SWITCH_FROM_DPC",
             parameters: [
                 "address of the thread",
@@ -77,17 +77,17 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             ],
             page: "bug-check-0xb8--attempted-switch-from-dpc",
         },
-        0x4000_008A => Entry {
+        0x4000_008A => Description {
             name: "THREAD_TERMINATE_HELD_MUTEX",
             parameters: ["address of the thread", "address of the mutex", RESERVED, RESERVED],
             page: "bug-check-0x4000008a--thread-terminate-held-mutex",
         },
-        0x0A => Entry {
+        0x0A => Description {
             name: "IRQL_NOT_LESS_OR_EQUAL",
             parameters: ["address referenced", IRQL, ACCESS, CODE],
             page: "bug-check-0xa--irql-not-less-or-equal",
         },
-        0xC1 => Entry {
+        0xC1 => Description {
             name: "SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION",
             parameters: [
                 "address of the block",
@@ -97,7 +97,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             ],
             page: "bug-check-0xc1--special-pool-detected-memory-corruption",
         },
-        0xC2 => Entry {
+        0xC2 => Description {
             name: "BAD_POOL_CALLER",
             parameters: match first {
                 0x07 => ["0x7: freed twice", RESERVED, "the block's tag", "address of the block"],
@@ -112,12 +112,12 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             },
             page: "bug-check-0xc2--bad-pool-caller",
         },
-        0xC4 => Entry {
+        0xC4 => Description {
             name: "DRIVER_VERIFIER_DETECTED_VIOLATION",
             parameters: verifier(parameters),
             page: "bug-check-0xc4--driver-verifier-detected-violation",
         },
-        0xC7 => Entry {
+        0xC7 => Description {
             name: "TIMER_OR_DPC_INVALID",
             parameters: match first {
                 0 => [
@@ -147,42 +147,42 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             },
             page: "bug-check-0xc7--timer-or-dpc-invalid",
         },
-        0xC8 => Entry {
+        0xC8 => Description {
             name: "IRQL_UNEXPECTED_VALUE",
             parameters: ["current IRQL << 16 | expected IRQL << 8 | 2", "0", "0", "0"],
             page: "bug-check-0xc8--irql-unexpected-value",
         },
-        0xCC => Entry {
+        0xCC => Description {
             name: "PAGE_FAULT_IN_FREED_SPECIAL_POOL",
             parameters: ["address referenced", "0 read, 1 write", CODE, RESERVED],
             page: "bug-check-0xcc--page-fault-in-freed-special-pool",
         },
-        0xCD => Entry {
+        0xCD => Description {
             name: "PAGE_FAULT_BEYOND_END_OF_ALLOCATION",
             parameters: ["address referenced", "0 read, 1 write", CODE, RESERVED],
             page: "bug-check-0xcd--page-fault-beyond-end-of-allocation",
         },
-        0xCE => Entry {
+        0xCE => Description {
             name: "DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS",
             parameters: ["address of the pending object", "0 read, 1 write", CODE, RESERVED],
             page: "bug-check-0xce--driver-unloaded-without-cancelling-pending-operations",
         },
-        0xD1 => Entry {
+        0xD1 => Description {
             name: "DRIVER_IRQL_NOT_LESS_OR_EQUAL",
             parameters: ["address referenced", IRQL, ACCESS, CODE],
             page: "bug-check-0xd1--driver-irql-not-less-or-equal",
         },
-        0x35 => Entry {
+        0x35 => Description {
             name: "NO_MORE_IRP_STACK_LOCATIONS",
             parameters: ["address of the IRP", RESERVED, RESERVED, RESERVED],
             page: "bug-check-0x35--no-more-irp-stack-locations",
         },
-        0x44 => Entry {
+        0x44 => Description {
             name: "MULTIPLE_IRP_COMPLETE_REQUESTS",
             parameters: ["address of the IRP", RESERVED, RESERVED, RESERVED],
             page: "bug-check-0x44--multiple-irp-complete-requests",
         },
-        0xC9 => Entry {
+        0xC9 => Description {
             name: "DRIVER_VERIFIER_IOMANAGER_VIOLATION",
             parameters: match first {
                 5 => [
@@ -206,7 +206,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             },
             page: "bug-check-0xc9--driver-verifier-iomanager-violation",
         },
-        0xE1 => Entry {
+        0xE1 => Description {
             name: "WORKER_THREAD_RETURNED_AT_BAD_IRQL",
             parameters: [
                 "address of the routine",
@@ -216,7 +216,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             ],
             page: "bug-check-0xe1--worker-thread-returned-at-bad-irql",
         },
-        0xE4 => Entry {
+        0xE4 => Description {
             name: "WORKER_INVALID",
             parameters: match first {
                 0 => {
@@ -230,7 +230,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             },
             page: "bug-check-0xe4--worker-invalid",
         },
-        0x133 => Entry {
+        0x133 => Description {
             name: "DPC_WATCHDOG_VIOLATION",
             parameters: match first {
                 0 => ["0: a single DPC", "its time in ticks", "time allotted in ticks", RESERVED],
@@ -238,7 +238,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             },
             page: "bug-check-0x133-dpc-watchdog-violation",
         },
-        0x139 => Entry {
+        0x139 => Description {
             name: "KERNEL_SECURITY_CHECK_FAILURE",
             parameters: [
                 "the failed check (3 list entry, 5 argument, 7 fatal exit, 14 reference count)",
@@ -248,7 +248,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             ],
             page: "bug-check-0x139--kernel-security-check-failure",
         },
-        _ => Entry {
+        _ => Description {
             name: "raised by the driver",
             parameters: ["parameter 1", "parameter 2", "parameter 3", "parameter 4"],
             page: "bug-check-code-reference2",

@@ -4,9 +4,8 @@
 
 use core::{cell::Cell, ptr::NonNull};
 
-use super::irp;
+use super::{device, irp, irp_completion};
 use crate::{
-    driver::DriverEntry,
     engine::{
         entry::{here, outside},
         machine::Machine,
@@ -14,10 +13,15 @@ use crate::{
     kernel::pool::PAGE,
     types::{
         DO_DEVICE_INITIALIZING, DRIVER_EXTENSION, DRIVER_OBJECT, DRVO_INITIALIZED, DRVO_LEGACY_DRIVER,
-        DRVO_UNLOAD_INVOKED, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, PIRP, STATUS_INVALID_DEVICE_REQUEST,
-        ULONG, UNICODE_STRING, USHORT,
+        DRVO_UNLOAD_INVOKED, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, PIRP, PUNICODE_STRING,
+        STATUS_INVALID_DEVICE_REQUEST, ULONG, UNICODE_STRING, USHORT,
     },
+    verifier::bugcheck::irp::IrpUse,
 };
+
+/// A driver's first routine.
+pub type DriverEntry =
+    unsafe extern "C" fn(driver: PDRIVER_OBJECT, registry_path: PUNICODE_STRING) -> NTSTATUS;
 
 const NAME: &str = r"\Driver\driver";
 const KEY: &str = "driver";
@@ -96,69 +100,67 @@ fn link(driver: NonNull<Driver>) {
 /// as in NT.
 unsafe extern "C" fn invalid_device_request(_device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
     let Some(machine) = here() else { outside("a dispatch routine") };
-    machine.checked(machine.irp(packet, 3, "the default dispatch routine"));
+    machine.checked(irp::serial(&machine, packet, IrpUse::Sent, "the default dispatch routine"));
     let mut value = irp::read(packet);
     value.IoStatus.Status = STATUS_INVALID_DEVICE_REQUEST;
     irp::write(packet, value);
-    machine.checked(machine.complete_irp(packet));
+    machine.checked(irp_completion::complete(&machine, packet));
     STATUS_INVALID_DEVICE_REQUEST
 }
 
-impl Machine {
-    /// Returns the driver object. The machine has only one.
-    pub(crate) fn driver_object(&self) -> PDRIVER_OBJECT {
-        let driver = self.image_state::<Driver>().cast_mut();
-        // SAFETY: image state lives as long as the simulation; no reference is made.
-        let linked = unsafe { &raw const (*driver).linked };
-        // SAFETY: image state lives as long as the simulation; a cell is used through shared
-        // references only.
-        if !unsafe { &*linked }.get()
-            && let Some(driver) = NonNull::new(driver)
-        {
-            link(driver);
-        }
-        driver.cast()
+/// Returns the driver object. The machine has only one.
+pub(crate) fn address(machine: &Machine) -> PDRIVER_OBJECT {
+    let driver = machine.image_state::<Driver>().cast_mut();
+    // SAFETY: image state lives as long as the simulation; no reference is made.
+    let linked = unsafe { &raw const (*driver).linked };
+    // SAFETY: image state lives as long as the simulation; a cell is used through shared
+    // references only.
+    if !unsafe { &*linked }.get()
+        && let Some(driver) = NonNull::new(driver)
+    {
+        link(driver);
     }
+    driver.cast()
+}
 
-    /// Applies `change` to the driver object.
-    fn update_driver(&self, change: impl FnOnce(&mut DRIVER_OBJECT)) {
-        let driver = self.driver_object();
-        // SAFETY: the machine's driver object lives as long as the simulation; no reference is
-        // made.
-        let mut object = unsafe { driver.read() };
-        change(&mut object);
-        // SAFETY: the machine's driver object lives as long as the simulation; no reference is
-        // made.
-        unsafe { driver.write(object) }
-    }
+/// Applies `change` to the driver object.
+fn update(machine: &Machine, change: impl FnOnce(&mut DRIVER_OBJECT)) {
+    let driver = address(machine);
+    // SAFETY: the machine's driver object lives as long as the simulation; no reference is
+    // made.
+    let mut object = unsafe { driver.read() };
+    change(&mut object);
+    // SAFETY: the machine's driver object lives as long as the simulation; no reference is
+    // made.
+    unsafe { driver.write(object) }
+}
 
-    /// Prepares the driver object for a load by this DriverEntry routine. The driver's image is the
-    /// page that contains the routine, because the simulation knows no more of it.
-    pub(crate) fn begin_load(&self, entry: DriverEntry) {
-        let start = entry as usize / PAGE * PAGE;
-        self.update_driver(|driver| {
-            driver.DriverInit = Some(entry);
-            driver.DriverStart = core::ptr::without_provenance_mut(start);
-            driver.DriverSize = PAGE as ULONG;
-        });
-    }
+/// Prepares the driver object for a load by this DriverEntry routine. The driver's image is the
+/// page that contains the routine, because the simulation knows no more of it.
+pub(crate) fn begin_load(machine: &Machine, entry: DriverEntry) {
+    let start = entry as usize / PAGE * PAGE;
+    update(machine, |driver| {
+        driver.DriverInit = Some(entry);
+        driver.DriverStart = core::ptr::without_provenance_mut(start);
+        driver.DriverSize = PAGE as ULONG;
+    });
+}
 
-    /// Marks the driver as initialised and its devices as ready, after DriverEntry has succeeded.
-    pub(crate) fn end_load(&self) {
-        self.update_driver(|driver| {
-            // SAFETY: the pointer is the driver's extension, or a value that the driver has put
-            // there.
-            let extension = unsafe { driver.DriverExtension.as_ref() };
-            let legacy = extension.is_none_or(|extension| extension.AddDevice.is_none());
-            driver.Flags |= DRVO_INITIALIZED | if legacy { DRVO_LEGACY_DRIVER } else { 0 };
-        });
-        self.update_devices(|device| device.Flags &= !DO_DEVICE_INITIALIZING);
-    }
+/// Marks the driver as initialised and its devices as ready, after DriverEntry has succeeded.
+pub(crate) fn end_load(machine: &Machine) {
+    update(machine, |driver| {
+        // SAFETY: the pointer is the driver's extension, or a value that the driver has put
+        // there.
+        let extension = unsafe { driver.DriverExtension.as_ref() };
+        let legacy = extension.is_none_or(|extension| extension.AddDevice.is_none());
+        driver.Flags |= DRVO_INITIALIZED | if legacy { DRVO_LEGACY_DRIVER } else { 0 };
+    });
+    device::update_all(machine, |device| device.Flags &= !DO_DEVICE_INITIALIZING);
+}
 
-    /// Marks the driver before its Unload routine is called.
-    pub(crate) fn begin_unload(&self) {
-        self.update_driver(|driver| driver.Flags |= DRVO_UNLOAD_INVOKED);
-    }
+/// Marks the driver before its Unload routine is called.
+pub(crate) fn begin_unload(machine: &Machine) {
+    update(machine, |driver| driver.Flags |= DRVO_UNLOAD_INVOKED);
 }
 
 const _: () = assert!(core::mem::offset_of!(Driver, object) == 0);

@@ -12,7 +12,7 @@ struct Anywhere<T>(T);
 ///
 /// # Safety
 /// `place` is valid for a read, or the access faults; it needs no alignment.
-pub(super) unsafe fn read<T: Copy>(place: *const T) -> T {
+pub(crate) unsafe fn read<T: Copy>(place: *const T) -> T {
     // SAFETY: the caller promises that `place` is readable or faults; a packed struct has no
     // alignment.
     unsafe { place.cast::<Anywhere<T>>().read() }.0
@@ -22,7 +22,7 @@ pub(super) unsafe fn read<T: Copy>(place: *const T) -> T {
 ///
 /// # Safety
 /// `place` is valid for a write, or the access faults; it needs no alignment.
-pub(super) unsafe fn write<T>(place: *mut T, value: T) {
+pub(crate) unsafe fn write<T>(place: *mut T, value: T) {
     // SAFETY: the caller promises that `place` is writable or faults; a packed struct has no
     // alignment.
     unsafe { place.cast::<Anywhere<T>>().write(Anywhere(value)) }
