@@ -1,11 +1,6 @@
 //! Event tracing (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-etwregister`,
 //! `nf-wdm-etwunregister`, `nf-wdm-etwproviderenabled`, `nf-wdm-etweventenabled`,
 //! `nf-wdm-etwwrite`, `nf-wdm-etwwritestring`, `nc-wdm-etwenablecallback`).
-//!
-//! The rules for the events that a session gets are documented at `EnableTraceEx2`. The statuses of
-//! a failing write are documented at `EventWrite`, the user-mode form of EtwWrite
-//! (learn.microsoft.com/windows/win32/api/: `evntrace/nf-evntrace-enabletraceex2`,
-//! `evntprov/nf-evntprov-eventwrite`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{

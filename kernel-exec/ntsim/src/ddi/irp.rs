@@ -2,9 +2,6 @@
 //! `nf-wdm-ioallocateirp`, `nf-wdm-iofreeirp`, `nf-wdm-iofcalldriver`, `nf-wdm-iofcompleterequest`,
 //! `nf-wdm-iomarkirppending`, `nf-wdm-iosetcompletionroutine` and the pages of the other functions,
 //! most of which are inline in C).
-//!
-//! An IRP is a block of the kernel's own, known by its address. An address that is not an IRP is
-//! never accessed.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;

@@ -1,9 +1,6 @@
 //! Spin locks (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
 //! `nf-wdm-keinitializespinlock`, `nf-wdm-keacquirespinlock`, `nf-wdm-kereleasespinlock`,
 //! `nf-wdm-keacquirespinlockatdpclevel`, `nf-wdm-kereleasespinlockfromdpclevel`).
-//!
-//! The lock's word is not zero while it is held. The verifier records the holder. A waiting
-//! processor does not spin, and cannot run until the lock is released.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{

@@ -2,9 +2,6 @@
 //! `nf-wdm-exinitializelookasidelistex`, `nf-wdm-exallocatefromlookasidelistex`,
 //! `nf-wdm-exfreetolookasidelistex`, `nf-wdm-exflushlookasidelistex`,
 //! `nf-wdm-exdeletelookasidelistex`).
-//!
-//! Each allocation of an entry is an allocation of pool, and each free frees the pool at once. NT
-//! may behave so too, and a use after the free is seen.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{

@@ -13,10 +13,8 @@ use crate::{
     },
     subsystem::pool,
     trace::Value,
-    types::{
-        PCPOOL_EXTENDED_PARAMETER, POOL_FLAG_UNINITIALIZED, POOL_FLAGS, POOL_TYPE, PVOID, SIZE_T, ULONG,
-    },
-    verifier::{bugcheck::pool::tag_of_zero, irql::Ddi},
+    types::{PCPOOL_EXTENDED_PARAMETER, POOL_FLAGS, POOL_TYPE, PVOID, SIZE_T, ULONG},
+    verifier::irql::Ddi,
 };
 
 /// Allocates for a DDI. A `tag` of 0 returns null, as in ExAllocatePool2.
@@ -90,10 +88,7 @@ pub unsafe extern "C" fn ExAllocatePoolWithTag(
 ) -> PVOID {
     let ddi = Ddi::ExAllocatePoolWithTag;
     let machine = &*enter(ddi);
-    let flags = pool::flags(machine, ddi, PoolType) | POOL_FLAG_UNINITIALIZED;
-    if Tag == 0 {
-        machine.bug_check(tag_of_zero(PoolType as u64, NumberOfBytes));
-    }
+    let flags = machine.checked(pool::flags_with_tag(machine, PoolType, NumberOfBytes, Tag));
     allocate(machine, ddi, flags, NumberOfBytes, Tag)
 }
 

@@ -2,9 +2,6 @@
 //! (learn.microsoft.com/windows-hardware/drivers/kernel/queued-spin-locks and
 //! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keacquireinstackqueuedspinlock`,
 //! `nf-wdm-kereleaseinstackqueuedspinlock` and their AtDpcLevel and FromDpcLevel forms).
-//!
-//! The lock is a spin lock's word. Waiting processors get it in any order that the schedule
-//! chooses.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{

@@ -3,9 +3,6 @@
 //! `nf-wdm-iosizeofworkitem`, `nf-wdm-ioqueueworkitem`, `nf-wdm-ioqueueworkitemex`,
 //! `nf-wdm-exinitializeworkitem`, `nf-wdm-exqueueworkitem`;
 //! learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads).
-//!
-//! An item leaves its queue before its routine runs. The routine's arguments were read from the
-//! item when it was queued.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use core::ffi::c_void;

@@ -1,7 +1,4 @@
-//! Canceling IRPs
-//! (learn.microsoft.com/windows-hardware/drivers/kernel/introduction-to-canceling-irps and
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iosetcancelroutine`,
-//! `nf-wdm-iocancelirp`, `nf-wdm-ioacquirecancelspinlock`, `nf-wdm-ioreleasecancelspinlock`).
+//! Cancels IRPs, under the cancel spin lock.
 
 use core::cell::Cell;
 

@@ -1,5 +1,4 @@
-//! Devices and the driver (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
-//! `nf-wdm-iocreatedevice`, `nf-wdm-iodeletedevice`).
+//! Creates, references and deletes devices.
 
 extern crate alloc;
 

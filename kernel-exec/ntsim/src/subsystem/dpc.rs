@@ -1,7 +1,4 @@
-//! Deferred procedure calls (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
-//! `nf-wdm-keinitializedpc`, `nf-wdm-keinsertqueuedpc`, `nf-wdm-keremovequeuedpc`,
-//! `nf-wdm-keflushqueueddpcs`, `nf-wdm-kesetimportancedpc`, `nf-wdm-kesettargetprocessordpcex`;
-//! learn.microsoft.com/windows-hardware/drivers/kernel/organization-of-dpc-queues).
+//! Prepares DPCs for their queues and takes them out again.
 
 extern crate alloc;
 

@@ -1,6 +1,4 @@
-//! Event tracing (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-etwregister`,
-//! `nf-wdm-etwunregister`, `nf-wdm-etwproviderenabled`, `nf-wdm-etweventenabled`,
-//! `nf-wdm-etwwrite`, `nf-wdm-etwwritestring`, `nc-wdm-etwenablecallback`).
+//! Registers ETW providers, calls their enable callbacks, and delivers events to sessions.
 //!
 //! The rules for the events that a session gets are documented at `EnableTraceEx2`. The statuses of
 //! a failing write are documented at `EventWrite`, the user-mode form of EtwWrite

@@ -1,5 +1,4 @@
-//! Events (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializeevent`,
-//! `nf-wdm-kesetevent`, `nf-wdm-keresetevent`, `nf-wdm-keclearevent`, `nf-wdm-kereadstateevent`).
+//! Initialises, sets and resets events.
 
 extern crate alloc;
 

@@ -1,7 +1,4 @@
-//! Fast mutexes
-//! (learn.microsoft.com/windows-hardware/drivers/kernel/fast-mutexes-and-guarded-mutexes and
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-exinitializefastmutex`,
-//! `nf-wdm-exacquirefastmutex`, `nf-wdm-extrytoacquirefastmutex`, `nf-wdm-exreleasefastmutex`).
+//! Acquires and releases fast mutexes.
 
 extern crate alloc;
 

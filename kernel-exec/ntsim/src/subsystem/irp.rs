@@ -1,7 +1,4 @@
-//! I/O request packets (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
-//! `nf-wdm-ioallocateirp`, `nf-wdm-iofreeirp`, `nf-wdm-iofcalldriver`, `nf-wdm-iofcompleterequest`,
-//! `nf-wdm-iomarkirppending`, `nf-wdm-iosetcompletionroutine` and the pages of the other functions,
-//! most of which are inline in C).
+//! Allocates IRPs, sends them to drivers, and checks what dispatch routines do with them.
 //!
 //! An IRP is a block of the kernel's own, known by its address. An address that is not an IRP is
 //! never accessed.

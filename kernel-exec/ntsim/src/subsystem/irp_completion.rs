@@ -1,5 +1,4 @@
-//! Completion of I/O request packets
-//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-iofcompleterequest).
+//! Completes IRPs by calling the completion routines of the drivers above.
 
 extern crate alloc;
 

@@ -1,6 +1,4 @@
-//! Initialises IRPs, when they are allocated and by IoReuseIrp
-//! (learn.microsoft.com/windows-hardware/drivers/kernel/reusing-irps,
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-ioreuseirp).
+//! Initialises IRPs, when they are allocated and by IoReuseIrp.
 
 use super::irp::{self, location, read, write, write_location};
 use crate::{

@@ -1,5 +1,4 @@
-//! IRQL (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kegetcurrentirql`,
-//! `nf-wdm-keraiseirql`, `nf-wdm-kelowerirql`).
+//! Raises and lowers a processor's IRQL.
 
 use super::pool;
 use crate::{

@@ -1,7 +1,4 @@
-//! Lookaside lists (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
-//! `nf-wdm-exinitializelookasidelistex`, `nf-wdm-exallocatefromlookasidelistex`,
-//! `nf-wdm-exfreetolookasidelistex`, `nf-wdm-exflushlookasidelistex`,
-//! `nf-wdm-exdeletelookasidelistex`).
+//! Allocates and frees entries of lookaside lists.
 //!
 //! Each allocation of an entry is an allocation of pool, and each free frees the pool at once. NT
 //! may behave so too, and a use after the free is seen.

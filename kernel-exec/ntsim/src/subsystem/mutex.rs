@@ -1,5 +1,4 @@
-//! Mutexes (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializemutex`,
-//! `nf-wdm-kereleasemutex`, `nf-wdm-kereadstatemutex`).
+//! Initialises and releases mutexes. A satisfied wait acquires one.
 
 extern crate alloc;
 

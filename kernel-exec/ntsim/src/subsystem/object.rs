@@ -1,6 +1,4 @@
-//! Objects with references, which are threads and devices. Threads have handles too
-//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-obreferenceobjectbyhandle`,
-//! `nf-wdm-obfreferenceobject`, `nf-wdm-obdereferenceobject`, `nf-wdm-zwclose`).
+//! Counts references of threads and devices, and knows the open handles of threads.
 
 extern crate alloc;
 

@@ -376,3 +376,13 @@ pub(crate) fn allocate_for_driver(
     }
     Ok(memory)
 }
+
+/// Returns the flags of ExAllocatePool2 for a call of ExAllocatePoolWithTag, or a violation for a
+/// tag of zero.
+pub(crate) fn flags_with_tag(machine: &Machine, kind: POOL_TYPE, size: u64, tag: u32) -> Checked<POOL_FLAGS> {
+    let flags = flags(machine, Ddi::ExAllocatePoolWithTag, kind) | POOL_FLAG_UNINITIALIZED;
+    if tag == 0 {
+        return Err(bugcheck::pool::tag_of_zero(kind as u64, size));
+    }
+    Ok(flags)
+}

@@ -1,8 +1,4 @@
-//! Processors (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
-//! `nf-wdm-kegetcurrentprocessornumberex`, `nf-wdm-kequeryactiveprocessorcountex`,
-//! `nf-wdm-kequeryactivegroupcount`, `nf-wdm-kegetprocessornumberfromindex`,
-//! `nf-wdm-kegetprocessorindexfromnumber`). A processor has an index among all processors, and a
-//! number in its group.
+//! Numbers processors by groups.
 
 use crate::{
     engine::machine::Machine,

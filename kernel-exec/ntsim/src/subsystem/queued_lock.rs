@@ -1,7 +1,4 @@
-//! In-stack queued spin locks
-//! (learn.microsoft.com/windows-hardware/drivers/kernel/queued-spin-locks and
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keacquireinstackqueuedspinlock`,
-//! `nf-wdm-kereleaseinstackqueuedspinlock` and their AtDpcLevel and FromDpcLevel forms).
+//! Acquires and releases spin locks with a queue handle on the stack.
 //!
 //! The lock is a spin lock's word. Waiting processors get it in any order that the schedule
 //! chooses.

@@ -1,7 +1,4 @@
-//! Remove locks (learn.microsoft.com/windows-hardware/drivers/kernel/using-remove-locks and
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-ioinitializeremovelock`,
-//! `nf-wdm-ioacquireremovelock`, `nf-wdm-ioreleaseremovelock`, `nf-wdm-ioreleaseremovelockandwait`,
-//! all of them macros that call this module).
+//! Acquires remove locks, releases them, and waits for their last release.
 
 extern crate alloc;
 

@@ -1,8 +1,4 @@
-//! Rundown protection (learn.microsoft.com/windows-hardware/drivers/kernel/run-down-protection and
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-exinitializerundownprotection`,
-//! `nf-wdm-exacquirerundownprotection`, `nf-wdm-exreleaserundownprotection`,
-//! `nf-wdm-exwaitforrundownprotectionrelease`, `nf-wdm-exrundowncompleted`,
-//! `nf-wdm-exreinitializerundownprotection`).
+//! Acquires rundown protection, releases it, and waits for its last release.
 
 extern crate alloc;
 

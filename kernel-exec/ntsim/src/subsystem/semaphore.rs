@@ -1,5 +1,4 @@
-//! Semaphores (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
-//! `nf-wdm-keinitializesemaphore`, `nf-wdm-kereleasesemaphore`, `nf-wdm-kereadstatesemaphore`).
+//! Initialises and releases semaphores. A satisfied wait takes one from the count.
 
 extern crate alloc;
 

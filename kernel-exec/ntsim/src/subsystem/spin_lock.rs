@@ -1,6 +1,4 @@
-//! Spin locks (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
-//! `nf-wdm-keinitializespinlock`, `nf-wdm-keacquirespinlock`, `nf-wdm-kereleasespinlock`,
-//! `nf-wdm-keacquirespinlockatdpclevel`, `nf-wdm-kereleasespinlockfromdpclevel`).
+//! Acquires and releases spin locks, and checks the order of acquisitions.
 //!
 //! The lock's word is not zero while it is held. The verifier records the holder. A waiting
 //! processor does not spin, and cannot run until the lock is released.

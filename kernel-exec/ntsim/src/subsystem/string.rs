@@ -1,7 +1,4 @@
-//! Counted strings, and routines by name (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
-//! `nf-wdm-rtlinitunicodestring`, `nf-wdm-rtlcopyunicodestring`, `nf-wdm-rtlequalunicodestring`,
-//! `nf-wdm-rtlcompareunicodestring`, `nf-wdm-rtlappendunicodestringtostring`,
-//! `nf-wdm-mmgetsystemroutineaddress`).
+//! Copies, appends and compares counted strings.
 
 extern crate alloc;
 

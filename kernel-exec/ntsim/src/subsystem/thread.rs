@@ -1,5 +1,4 @@
-//! Threads (learn.microsoft.com/windows-hardware/drivers/ddi/: `wdm/nf-wdm-pscreatesystemthread`,
-//! `wdm/nf-wdm-psterminatesystemthread`, `wdm/nf-wdm-kegetcurrentthread`).
+//! Creates, runs and ends system threads.
 
 extern crate alloc;
 

@@ -1,6 +1,4 @@
-//! Timers (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializetimerex`,
-//! `nf-wdm-kesettimerex`, `nf-wdm-kecanceltimer`, `nf-wdm-kereadstatetimer`;
-//! learn.microsoft.com/windows-hardware/drivers/kernel/using-a-customtimerdpc-routine).
+//! Sets and cancels timers.
 
 use super::{
     dispatcher,

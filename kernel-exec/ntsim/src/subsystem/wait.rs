@@ -1,5 +1,4 @@
-//! Waits (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kewaitforsingleobject`,
-//! `nf-wdm-kewaitformultipleobjects`, `nf-wdm-kedelayexecutionthread`).
+//! Lets threads wait for objects, or for a time.
 
 extern crate alloc;
 

@@ -1,6 +1,4 @@
-//! The time that a processor may stay at DISPATCH_LEVEL
-//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keshouldyieldprocessor`,
-//! `nf-wdm-kequerydpcwatchdoginformation`).
+//! Measures the time that a processor stays at DISPATCH_LEVEL.
 
 use crate::{
     engine::machine::Machine,

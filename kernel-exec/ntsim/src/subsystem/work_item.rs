@@ -1,8 +1,4 @@
-//! Work items (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-ioallocateworkitem`,
-//! `nf-wdm-iofreeworkitem`, `nf-wdm-ioinitializeworkitem`, `nf-wdm-iouninitializeworkitem`,
-//! `nf-wdm-iosizeofworkitem`, `nf-wdm-ioqueueworkitem`, `nf-wdm-ioqueueworkitemex`,
-//! `nf-wdm-exinitializeworkitem`, `nf-wdm-exqueueworkitem`;
-//! learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads).
+//! Initialises work items and puts them into their queues.
 //!
 //! An item leaves its queue before its routine runs. The routine's arguments were read from the
 //! item when it was queued.
