@@ -162,7 +162,7 @@ fn the_thread_and_its_hooks_are_as_before() {
         let stop = kernel.run(vec![(0, waits), (1, program(|| driver(NULLS[0].1)))]).unwrap_err();
         assert_eq!(stop.bug_check().unwrap().code, 0x1E);
         assert!(!std::thread::panicking());
-        // A panic outside of a run is caught as ever. In a run, a check's words do not make a check.
+        // A panic outside of a run is caught as ever. One in a run is no check by its words.
         assert!(catch_unwind(|| panic!("as ever")).is_err());
         kernel.reset(processors(2), Schedule::seed(round));
         let says = || panic!("unsafe precondition(s) violated: by the test's own words");

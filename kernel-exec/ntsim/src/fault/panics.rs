@@ -2,8 +2,8 @@
 //!
 //! A driver that panics stops the machine. Here the panic ends the run, before any code unwinds:
 //!
-//! 1. std calls the panic hook. It keeps the message and the place in `PendingPanic`, and returns, because
-//!    std holds a lock while the hook runs.
+//! 1. std calls the panic hook. It keeps the message and the place in `PendingPanic`, and returns,
+//!    because std holds a lock while the hook runs.
 //! 2. std calls `_Unwind_RaiseException`, or `abort` for a panic that cannot unwind. ntsim's
 //!    function of the first name stands before the unwinder's, and sends the signal of `abort`.
 //! 3. The handler of that signal makes the thread leave its coroutine, as after a fault. POSIX
