@@ -55,7 +55,10 @@
 //! One run follows one [`Schedule`], such as a seed, PCT with a given depth, or a fuzzer's bytes.
 //! Each of them is fair in the end, so that "it never ends" can be a finding. [`explore`] makes all
 //! runs with a limited number of preemptions. [`starve`] makes one allocation of each call stack
-//! fail. A run that ends badly leaves a [`Recording`], which replays it, and a [`Trace`]. The trace
+//! fail. [`hunt`](hunt()) does all of these for a test, compares runs that must be equal, and
+//! reports the first finding with the fewest preemptions, a timeline and a line that replays it.
+//!
+//! A run that ends badly leaves a [`Recording`], which replays it, and a [`Trace`]. The trace
 //! is text, JSON lines, or a timeline ([`Trace::to_html`]) in which programs can [`mark`] their
 //! actions.
 //!
@@ -264,6 +267,7 @@ mod host_pages;
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 #[path = "no_host_pages.rs"]
 mod host_pages;
+mod hunt;
 mod image_range;
 mod image_state;
 mod kernel;
@@ -292,6 +296,7 @@ pub use engine::{
     recording::{Decision, ParseRecordingError, Recording},
     schedule::Schedule,
 };
+pub use hunt::{Found, Hunt, Hunted, hunt};
 pub use kernel::thread::ThreadName;
 pub use low_resources::{Starvation, Starved, starve};
 pub use program::{

@@ -49,8 +49,12 @@ impl Machine {
     }
 
     /// Records that the schedule was not asked, because only one processor could run.
-    pub(crate) fn not_asked(&self) {
-        self.scheduling.schedule.borrow_mut().unbroken = false;
+    pub(crate) fn not_asked(&self, only: usize) {
+        let mut schedule = self.scheduling.schedule.borrow_mut();
+        schedule.unbroken = false;
+        if let Source::Guide(guide) = &mut schedule.source {
+            guide.runs(only, self.clock.steps());
+        }
     }
 
     /// Chooses one of a processor's threads, from 0. The last one already runs unless the processor

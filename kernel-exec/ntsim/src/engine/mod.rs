@@ -5,6 +5,7 @@
 //!   as data, and `ask` asks the machine's schedule for them.
 //! - `order` and `follow` carry a run over to another build, by the order of its events and
 //!   decisions.
+//! - `guide` makes a run like a recorded one with fewer preemptions.
 //! - `machine` is the simulated machine, and `entry` the way a DDI finds the machine that it runs
 //!   in.
 //! - `point` holds preemption points, switches, and waits for spin locks.
@@ -30,6 +31,7 @@ pub(crate) mod expiry;
 pub(crate) mod explore;
 pub(crate) mod follow;
 pub(crate) mod free;
+pub(crate) mod guide;
 pub(crate) mod halt;
 pub(crate) mod identify;
 pub(crate) mod identity;

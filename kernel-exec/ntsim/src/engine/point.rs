@@ -159,7 +159,7 @@ impl Machine {
                 return self.decide_alone(only, kind);
             }
             self.clock.set_slice(u64::MAX, false);
-            self.not_asked();
+            self.not_asked(only);
             return only;
         }
         let processor = self.run_next(runnable, kind);

@@ -8,6 +8,7 @@ use super::{
     choice::{Next, PointKind, nth, of_byte, random},
     explore::search::Search,
     follow::Follower,
+    guide::Guide,
     order::Order,
     pct::Pct,
     recording::Recording,
@@ -49,6 +50,7 @@ pub(super) enum Source {
     Pct(Box<Pct>),
     Explore(Box<Search>),
     Follow(Box<Follower>),
+    Guide(Box<Guide>),
 }
 
 impl Schedule {
@@ -109,6 +111,19 @@ impl Schedule {
         }
     }
 
+    /// A recording, or a run like it with fewer preemptions.
+    pub(crate) fn guide(guide: Guide) -> Self {
+        Self::from(Source::Guide(Box::new(guide)))
+    }
+
+    /// The guide that this schedule was made of, if any.
+    pub(crate) fn into_guide(self) -> Option<Guide> {
+        match self.source {
+            Source::Guide(guide) => Some(*guide),
+            _ => None,
+        }
+    }
+
     const fn from(source: Source) -> Self {
         Self { source, unbroken: false }
     }
@@ -158,6 +173,7 @@ impl Schedule {
             Source::Pct(pct) => pct.asks_early(),
             Source::Explore(search) => search.asks_early(),
             Source::Replay(player) => player.asks_early(),
+            Source::Guide(guide) => guide.asks_early(),
         }
     }
 
@@ -169,6 +185,7 @@ impl Schedule {
             Source::Pct(pct) => pct.asks_early(),
             Source::Seed(_) | Source::Explore(_) | Source::Follow(_) => true,
             Source::Replay(player) => player.asks_at_return(so_far),
+            Source::Guide(guide) => guide.asks_at_return(so_far),
         }
     }
 
@@ -200,6 +217,7 @@ impl Schedule {
             // The machine asks these itself, because it knows more of the situation.
             Source::Explore(_) | Source::Follow(_) => Ok(Next::in_turn(runnable, current)),
             Source::Replay(player) => player.run(runnable, kind, so_far),
+            Source::Guide(guide) => guide.run(runnable, current, kind, so_far),
         }
     }
 
@@ -219,6 +237,7 @@ impl Schedule {
             Source::Explore(search) => search.choose(options),
             Source::Follow(follower) => Ok(follower.choose(options)),
             Source::Replay(player) => player.choose(options, so_far),
+            Source::Guide(guide) => guide.choose(options, so_far),
         }
     }
 
@@ -230,6 +249,7 @@ impl Schedule {
         match &mut self.source {
             Source::Replay(player) if unloaded => player.unloaded(),
             Source::Replay(player) => player.end(so_far),
+            Source::Guide(guide) => guide.end(unloaded, so_far),
             _ => Ok(()),
         }
     }
