@@ -1,5 +1,6 @@
 //! `hunt` finds planted faults by each of its kinds of runs, and its reports replay them.
 #![allow(
+    clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
     clippy::wildcard_imports,
@@ -54,7 +55,7 @@ fn lost(kernel: &mut Simulation) -> Result<(), Stop> {
 }
 
 fn finds(hunt: Hunt, round: impl FnMut(&mut Simulation) -> Result<(), Stop>) -> Found {
-    hunt.try_run(round).expect_err("a finding")
+    *hunt.try_run(round).expect_err("a finding")
 }
 
 /// The recording makes the same stop, and the report says what a reader needs.

@@ -21,7 +21,7 @@ use crate::limits::PROCESSORS;
 /// The most steps in a row of one processor while another one can run.
 const PATIENCE: u64 = 2_000;
 
-/// A decision for another processor than the one that would go on.
+/// A decision for a processor, mostly for another one than the one that would go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Turn {
     /// The processor that ran.
@@ -29,6 +29,8 @@ pub(crate) struct Turn {
     /// The steps that it had made.
     steps: u64,
     kind: PointKind,
+    /// How many points behind calls came before this one in the same step.
+    earlier: u32,
     /// The processor that runs then.
     pub(crate) to: usize,
 }
@@ -36,7 +38,7 @@ pub(crate) struct Turn {
 impl Turn {
     /// The decision for the processor that runs first.
     pub(crate) fn first(to: usize) -> Self {
-        Self { processor: 0, steps: 0, kind: PointKind::Switch, to }
+        Self { processor: 0, steps: 0, kind: PointKind::Switch, earlier: 0, to }
     }
 }
 
@@ -68,6 +70,8 @@ pub(crate) struct Guide {
     preemptions: usize,
     /// The steps of each processor.
     steps: [u64; PROCESSORS],
+    /// The last step of each processor in which it was asked for behind a call, and how often.
+    behind: [(u64, u32); PROCESSORS],
     /// The running processor, and the machine's steps when it was last asked for.
     running: (usize, u64),
 }
@@ -89,6 +93,7 @@ impl Guide {
             made: Plan::default(),
             preemptions: 0,
             steps: [0; PROCESSORS],
+            behind: [(0, 0); PROCESSORS],
             running: (0, 0),
         }
     }
@@ -140,20 +145,27 @@ impl Guide {
         let spent = so_far.step.saturating_sub(self.running.1);
         self.runs(current, so_far.step);
         let steps = self.steps_of(current);
+        let earlier = if kind == PointKind::After { self.count_behind(current, steps) } else { 0 };
+        let here = Turn { processor: current, steps, kind, earlier, to: current };
         let usual = if goes_on { current } else { after(runnable, current) };
-        let mut next = match &mut self.player {
-            Some(player) => player.run(runnable, kind, so_far)?,
+        let (mut next, planned) = match &mut self.player {
+            // A stay at such a point tells a later point of the same step from an earlier one.
+            Some(player) => {
+                (player.run(runnable, kind, so_far)?, matches!(kind, PointKind::After | PointKind::Return))
+            }
             None => {
                 let given_way = goes_on && kind == PointKind::Before && spent >= PATIENCE;
-                let to = self.turn(runnable, current, kind, steps);
+                let to = self.turn(runnable, here);
                 let default = if given_way { after(runnable, current) } else { usual };
-                Next::late(to.unwrap_or(default), 0)
+                (Next::late(to.unwrap_or(default), 0), to.is_some())
             }
         };
         self.running.0 = next.processor;
         if next.processor != usual {
             self.preemptions += usize::from(goes_on && spent < PATIENCE);
-            self.made.turns.push(Turn { processor: current, steps, kind, to: next.processor });
+        }
+        if next.processor != usual || planned {
+            self.made.turns.push(Turn { to: next.processor, ..here });
         }
         if self.player.is_none() {
             (next.points, next.early) = self.slice(next.processor);
@@ -161,11 +173,21 @@ impl Guide {
         Ok(next)
     }
 
-    /// The processor that the plan has run now.
-    fn turn(&mut self, runnable: u64, current: usize, kind: PointKind, steps: u64) -> Option<usize> {
-        let turns = self.turns.get_mut(current)?;
-        while turns.pop_front_if(|turn| turn.steps < steps).is_some() {}
-        let turn = turns.pop_front_if(|turn| turn.steps == steps && turn.kind == kind)?;
+    /// Counts a point behind a call. Returns how many came before in this step.
+    fn count_behind(&mut self, processor: usize, steps: u64) -> u32 {
+        let Some((step, count)) = self.behind.get_mut(processor) else { return 0 };
+        if *step != steps {
+            (*step, *count) = (steps, 0);
+        }
+        *count += 1;
+        *count - 1
+    }
+
+    /// The processor that the plan has run from here on.
+    fn turn(&mut self, runnable: u64, here: Turn) -> Option<usize> {
+        let turns = self.turns.get_mut(here.processor)?;
+        while turns.pop_front_if(|turn| turn.steps < here.steps).is_some() {}
+        let turn = turns.pop_front_if(|turn| Turn { to: here.to, ..*turn } == here)?;
         (runnable >> turn.to & 1 == 1).then_some(turn.to)
     }
 
@@ -209,5 +231,80 @@ impl Guide {
             Some(player) => player.end(so_far),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ptr::null_mut, rc::Rc};
+
+    use super::Guide;
+    use crate::{
+        Config, Schedule, Simulation, Stop, ddi,
+        sync::{AtomicU32, Ordering::SeqCst},
+        types::{KDPC, LARGE_INTEGER, PVOID, ULONG_PTR},
+    };
+
+    unsafe extern "C" fn routine(_dpc: *mut KDPC, context: PVOID, _: PVOID, _: PVOID) {
+        // SAFETY: the context is the round's counter, which outlives the DPC.
+        let counter = unsafe { &*context.cast::<AtomicU32>() };
+        counter.fetch_add(1, SeqCst);
+    }
+
+    /// Three processors with a lock, DPCs, waits, and a loop that waits for the others.
+    fn round(kernel: &mut Simulation) -> Result<(), Stop> {
+        let (counter, lock) = (Rc::new(AtomicU32::new(0)), Rc::new(core::cell::Cell::new(0 as ULONG_PTR)));
+        let program = || {
+            let (counter, lock) = (Rc::clone(&counter), Rc::clone(&lock));
+            move || {
+                let mut dpc = KDPC::default();
+                // SAFETY: the program waits for the DPC, so it and its context live until then.
+                unsafe {
+                    ddi::KeInitializeDpc(&mut dpc, Some(routine), Rc::as_ptr(&counter).cast_mut().cast())
+                };
+                // SAFETY: the DPC is initialised.
+                unsafe { ddi::KeInsertQueueDpc(&mut dpc, null_mut(), null_mut()) };
+                // SAFETY: zero is a lock that is free, and it outlives the round's programs.
+                let before = unsafe { ddi::KeAcquireSpinLockRaiseToDpc(lock.as_ptr()) };
+                counter.store(counter.load(SeqCst) + 1, SeqCst);
+                // SAFETY: this processor holds the lock.
+                unsafe { ddi::KeReleaseSpinLock(lock.as_ptr(), before) };
+                let mut moment = LARGE_INTEGER { QuadPart: -1 };
+                // SAFETY: the interval is valid for the call.
+                unsafe { ddi::KeDelayExecutionThread(0, 0, &raw mut moment) };
+                counter.fetch_add(10, SeqCst);
+                while counter.load(SeqCst) < 30 {}
+                // SAFETY: the caller is at PASSIVE_LEVEL.
+                unsafe { ddi::KeFlushQueuedDpcs() };
+            }
+        };
+        kernel.programs().on(0, program()).on(1, program()).on(2, program()).run()?;
+        kernel.programs().on(0, || crate::preemption_point()).on(1, || crate::preemption_point()).run()?;
+        kernel.unload()
+    }
+
+    /// Two points of one step may be taken for each other, so it holds for almost all runs.
+    #[test]
+    fn a_plan_with_all_decisions_makes_the_same_run() {
+        let config = Config { processors: 3, trace: true, ..Config::default() };
+        let mut kernel = Simulation::new(config, Schedule::round_robin());
+        let mut trace_of = |schedule| {
+            kernel.reset(config, schedule);
+            round(&mut kernel).unwrap();
+            let (trace, recording) = (kernel.trace().to_string(), kernel.recording());
+            (trace, recording, kernel.take_schedule().into_guide().map(Guide::outcome))
+        };
+        let mut equal = 0;
+        for seed in 0..300 {
+            let schedule = if seed % 2 == 0 { Schedule::seed(seed) } else { Schedule::pct(seed, 4, 100) };
+            let (trace, recording, _) = trace_of(schedule);
+            let (learned, _, outcome) = trace_of(Schedule::guide(Guide::learn(recording)));
+            assert_eq!(learned, trace, "seed {seed}");
+            let (plan, preemptions) = outcome.unwrap();
+            let (followed, recording, outcome) = trace_of(Schedule::guide(Guide::follow(&plan)));
+            equal += u32::from(followed == trace && outcome.unwrap().1 == preemptions);
+            assert_eq!(trace_of(Schedule::replay(recording)).0, followed, "seed {seed}");
+        }
+        assert!(equal >= 295, "{equal} of 300");
     }
 }

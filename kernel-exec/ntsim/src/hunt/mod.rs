@@ -15,7 +15,7 @@ mod runner;
 mod search;
 mod shrink;
 
-use alloc::string::String;
+use alloc::{boxed::Box, string::String};
 use std::path::PathBuf;
 
 use self::search::Search;
@@ -169,14 +169,14 @@ impl Hunt {
     pub fn try_run(
         self,
         mut round: impl FnMut(&mut Simulation) -> Result<(), Stop>,
-    ) -> Result<Hunted, Found> {
+    ) -> Result<Hunted, Box<Found>> {
         self.try_run_cases(|kernel, _| round(kernel))
     }
 
     fn try_run_cases(
         self,
         mut round: impl FnMut(&mut Simulation, u64) -> Result<(), Stop>,
-    ) -> Result<Hunted, Found> {
+    ) -> Result<Hunted, Box<Found>> {
         Search::new(self, &mut round).run()
     }
 }

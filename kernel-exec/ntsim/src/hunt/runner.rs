@@ -3,8 +3,8 @@
 extern crate alloc;
 
 use alloc::string::{String, ToString};
-use core::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use core::{any::Any, panic::AssertUnwindSafe};
+use std::panic::catch_unwind;
 
 use crate::{
     config::{Config, LowResources},

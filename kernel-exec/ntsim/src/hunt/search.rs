@@ -2,7 +2,10 @@
 
 extern crate alloc;
 
-use alloc::string::{String, ToString};
+use alloc::{
+    boxed::Box,
+    string::{String, ToString},
+};
 
 use super::{
     Found, Hunt, Hunted, determinism,
@@ -46,7 +49,7 @@ impl<'a> Search<'a> {
     }
 
     /// Makes the runs, or the one that the variable names.
-    pub(super) fn run(mut self) -> Result<Hunted, Found> {
+    pub(super) fn run(mut self) -> Result<Hunted, Box<Found>> {
         match Replay::of(&self.place) {
             Some(replay) => self.replay(replay)?,
             None => {
@@ -64,7 +67,7 @@ impl<'a> Search<'a> {
 
     /// Makes the one run of `NTSIM_REPLAY`.
     #[expect(clippy::panic, reason = "the variable is wrong, and a test has no other way to say so")]
-    fn replay(&mut self, replay: Result<Replay, String>) -> Result<(), Found> {
+    fn replay(&mut self, replay: Result<Replay, String>) -> Result<(), Box<Found>> {
         let replay = replay.unwrap_or_else(|error| panic!("ntsim: {VARIABLE}: {error}"));
         let mut runner = self.runner();
         let (case, how) = (replay.case, replay.how);
@@ -181,7 +184,7 @@ impl<'a> Search<'a> {
     }
 
     /// Makes the finding's run shorter, and reports it.
-    fn report(&mut self, mut finding: Finding) -> Found {
+    fn report(&mut self, mut finding: Finding) -> Box<Found> {
         let (case, trace) = (finding.case, finding.trace.take());
         let recording = match &finding.how {
             How::Recording(recording) => recording.clone(),
@@ -223,11 +226,11 @@ impl<'a> Search<'a> {
         recording: Recording,
         preemptions: Option<(usize, usize)>,
         trace: Trace,
-    ) -> Found {
+    ) -> Box<Found> {
         let Finding { by, stop, case, how, .. } = finding;
         let title = stop.to_string();
         let timeline = write_timeline(&self.place, title.lines().next().unwrap_or_default(), &trace);
         let replay = Replay { place: Some(self.place.clone()), case, how }.to_string();
-        Found { stop, by, recording, preemptions, trace, replay, timeline }
+        Box::new(Found { stop, by, recording, preemptions, trace, replay, timeline })
     }
 }

@@ -43,6 +43,9 @@ pub(super) fn shrink(
     let mut best = Best { plan, preemptions: before, recording: recording.clone() };
     let simple = Plan { choices: Vec::new(), ..best.plan.clone() };
     shrinker.improve(&mut best, &simple);
+    let turns = best.plan.turns.iter().filter(|turn| turn.to != turn.processor).copied().collect();
+    let plan = Plan { turns, choices: best.plan.choices.clone() };
+    shrinker.improve(&mut best, &plan);
     let mut size = best.plan.turns.len().max(1);
     loop {
         let shorter = shrinker.without_parts(&mut best, size);

@@ -7,7 +7,7 @@ use std::{collections::HashSet, rc::Rc};
 
 use ntcom::{AsyncStatus, ComRc, NTSTATUS};
 use ntsim::{
-    Config, LowResources, Program, Schedule, Simulation, Starvation, Stop, ddi, etw, starve,
+    Config, Program, Schedule, Simulation, Stop, ddi, etw, hunt,
     types::{
         DRIVER_OBJECT, GUID, IRP_MJ_READ, LARGE_INTEGER, PDEVICE_OBJECT, PDRIVER_OBJECT, PIRP,
         PUNICODE_STRING, PVOID, STATUS_MORE_PROCESSING_REQUIRED,
@@ -183,70 +183,55 @@ fn live(kernel: &mut Simulation, seed: u64) -> Result<bool, Stop> {
     Ok(true)
 }
 
-fn config(low_resources: LowResources) -> Config {
+fn config() -> Config {
     // The calibration sets its timer again and again, so a run must limit its wait for timers.
-    Config { processors: 3, low_resources, linger: SECOND / 2, ..Config::default() }
+    Config { processors: 3, linger: SECOND / 2, ..Config::default() }
 }
 
 #[test]
 fn a_thousand_lives_leave_nothing() {
-    let mut kernel = Simulation::new(config(LowResources::Never), Schedule::seed(0));
     let mut distinct = HashSet::new();
-    for seed in 0..1000 {
-        kernel.reset(config(LowResources::Never), Schedule::seed(seed));
-        let loaded = live(&mut kernel, seed).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
-        assert!(loaded, "seed {seed}");
+    let hunted = hunt(config()).seeds(1000).repeat(20).run_cases(|kernel, seed| {
+        assert!(live(kernel, seed)?, "the driver was not loaded");
         distinct.insert(kernel.recording().to_string());
-    }
-    assert!(distinct.len() > 990, "{} different schedules", distinct.len());
+        Ok(())
+    });
+    assert!(hunted.replayed || distinct.len() > 990, "{} different schedules", distinct.len());
 }
 
 #[test]
 fn a_thousand_lives_with_too_little_memory_leave_nothing() {
-    let mut kernel = Simulation::new(config(LowResources::Random), Schedule::seed(0));
     let mut loaded = 0;
-    for seed in 0..1000 {
-        kernel.reset(config(LowResources::Random), Schedule::seed(seed));
-        let lived = live(&mut kernel, seed);
-        loaded += u32::from(lived.unwrap_or_else(|stop| panic!("seed {seed}: {stop}")));
-    }
-    assert!((500..1000).contains(&loaded), "loaded {loaded} times of 1000");
+    let hunted = hunt(config()).low_memory(1000).run_cases(|kernel, seed| {
+        loaded += u32::from(live(kernel, seed)?);
+        Ok(())
+    });
+    assert!(hunted.replayed || (500..1000).contains(&loaded), "loaded {loaded} times of 1000");
 }
 
 /// Each allocation of the driver fails once.
 #[test]
 fn each_allocation_may_fail() {
-    for round in 0..20 {
-        let starved: Starvation = starve(
-            config(LowResources::Never),
-            || Schedule::seed(round),
-            |kernel| live(kernel, round * 37).map(drop),
-        );
-        if let Some(finding) = &starved.finding {
-            panic!("round {round}: {finding:?}");
-        }
-    }
+    hunt(config()).starve(20).run_cases(|kernel, seed| live(kernel, seed * 37).map(drop));
 }
 
 /// The calibration goes to PASSIVE_LEVEL each second, and is cancelled at any point.
 #[test]
 fn the_calibration_is_cancelled_wherever_it_is() {
-    for seed in 0..200 {
-        let mut kernel = Simulation::new(config(LowResources::Never), Schedule::seed(seed));
+    hunt(config()).seeds(200).run_cases(|kernel, seed| {
         // SAFETY: the driver calls the DDIs by their rules.
-        assert_eq!(unsafe { kernel.load_driver(0, driver_entry) }.unwrap(), 0);
+        assert_eq!(unsafe { kernel.load_driver(0, driver_entry) }?, 0);
         let some_time = Duration::from_millis(900 + 10 * (seed % 30)).as_nanos() as u64 / 100;
-        let wait: Program = Box::new(move || ntsim::advance_time(some_time));
-        kernel.run_on(0, wait).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, move || ntsim::advance_time(some_time))?;
         // SAFETY: no client uses the driver, and it calls the DDIs by their rules.
-        unsafe { kernel.unload_driver(1) }.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
-    }
+        unsafe { kernel.unload_driver(1) }
+    });
 }
 
 /// The driver's device is not null.
 #[test]
 fn the_driver_has_a_device() {
-    let mut kernel = Simulation::new(config(LowResources::Never), Schedule::round_robin());
+    let mut kernel = Simulation::new(config(), Schedule::round_robin());
     // SAFETY: the driver calls the DDIs by their rules.
     assert_eq!(unsafe { kernel.load_driver(0, driver_entry) }.unwrap(), 0);
     kernel.run_on(0, || assert_ne!(device(), null_mut())).unwrap_or_else(|stop| panic!("{stop}"));
@@ -256,7 +241,7 @@ fn the_driver_has_a_device() {
 
 #[test]
 fn who_listens_to_the_driver_hears_that_it_is_loaded_and_unloaded() {
-    let mut kernel = Simulation::new(config(LowResources::Never), Schedule::round_robin());
+    let mut kernel = Simulation::new(config(), Schedule::round_robin());
     let session = etw::enable(etw::Session {
         match_any_keyword: LIFE,
         ..etw::Session::new(GUID::from_u128(0x0d6a_1e7c_7f5c_4d3e_8a55_1f0f_0c1f_7d03), 4)
