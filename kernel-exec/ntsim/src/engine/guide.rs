@@ -260,10 +260,10 @@ mod tests {
                 let mut dpc = KDPC::default();
                 // SAFETY: the program waits for the DPC, so it and its context live until then.
                 unsafe {
-                    ddi::KeInitializeDpc(&mut dpc, Some(routine), Rc::as_ptr(&counter).cast_mut().cast())
+                    ddi::KeInitializeDpc(&raw mut dpc, Some(routine), Rc::as_ptr(&counter).cast_mut().cast())
                 };
                 // SAFETY: the DPC is initialised.
-                unsafe { ddi::KeInsertQueueDpc(&mut dpc, null_mut(), null_mut()) };
+                unsafe { ddi::KeInsertQueueDpc(&raw mut dpc, null_mut(), null_mut()) };
                 // SAFETY: zero is a lock that is free, and it outlives the round's programs.
                 let before = unsafe { ddi::KeAcquireSpinLockRaiseToDpc(lock.as_ptr()) };
                 counter.store(counter.load(SeqCst) + 1, SeqCst);
@@ -279,7 +279,7 @@ mod tests {
             }
         };
         kernel.programs().on(0, program()).on(1, program()).on(2, program()).run()?;
-        kernel.programs().on(0, || crate::preemption_point()).on(1, || crate::preemption_point()).run()?;
+        kernel.programs().on(0, crate::preemption_point).on(1, crate::preemption_point).run()?;
         kernel.unload()
     }
 
