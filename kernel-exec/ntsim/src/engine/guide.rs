@@ -236,7 +236,8 @@ impl Guide {
 
 #[cfg(test)]
 mod tests {
-    use std::{ptr::null_mut, rc::Rc};
+    use core::ptr::null_mut;
+    use std::rc::Rc;
 
     use super::Guide;
     use crate::{
