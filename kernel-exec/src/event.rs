@@ -21,8 +21,8 @@ use crate::{
 ///
 /// The kernel makes no callback when an event is set, so it cannot wake a task. If this driver sets
 /// the event itself, use a [`Signal`](crate::Signal) instead, which wakes. If a period is too long,
-/// wait at PASSIVE_LEVEL, in a work item, which keeps a worker thread that long: `passive(async {
-/// /* KeWaitForSingleObject */ })` ([`passive`](crate::passive())).
+/// wait at PASSIVE_LEVEL, in a work item, which keeps a worker thread that long. Call
+/// `KeWaitForSingleObject` in a future that [`passive`](crate::passive()) runs.
 ///
 /// A period shorter than a clock tick counts as one tick. Dropping the future at any time leaves
 /// the event as it is. IRQL of the polls and the drop: ≤ DISPATCH_LEVEL.

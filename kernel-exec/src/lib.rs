@@ -94,7 +94,7 @@ mod spawn;
 mod status;
 #[cfg(any(kernel, all(test, loom)))]
 mod storage;
-mod sync;
+pub mod sync;
 mod task;
 #[cfg(kernel)]
 mod timer;

@@ -2,7 +2,7 @@
 //!
 //! They are those of [`wdk-sys`](https://docs.rs/wdk-sys) on the real kernel, and those of
 //! [`ntsim`](https://docs.rs/ntsim) on the simulated one, with the same layout. A driver that runs
-//! on both names them by this path. There are none without a kernel.
+//! on both names them by this path. Without a kernel the module is empty.
 // The rest of this file is the only code that knows which kernel the executor is on. Both kernels
 // offer the same names, and the executor's code over them is the same on both. Without a kernel,
 // memory comes from the host, failing fast is an abort, and nothing can be spawned. `build.rs`

@@ -1,7 +1,7 @@
-//! The synchronization shim, and the only file that names core's atomics, `UnsafeCell`, or loom.
-//!
-//! Under `sim` every access is a preemption point of the simulated kernel, which also looks for
-//! data races. Under `cfg(loom)` the types are loom's. Otherwise they are core's.
+//! Synchronization for the code of a driver, with what the simulated kernel has to see of it.
+// The rest is the executor's own shim, and the only code that names core's atomics, `UnsafeCell`,
+// or loom. Under `sim` every access is a preemption point of the simulated kernel, which also looks
+// for data races. Under `cfg(loom)` the types are loom's. Otherwise they are core's.
 
 pub(crate) use core::sync::atomic::Ordering;
 
@@ -117,6 +117,7 @@ pub(crate) use kernel_cell::KernelCell;
 #[cfg(any(kernel, all(test, loom)))]
 pub(crate) use lock::SpinLock;
 
+pub mod atomic;
 #[cfg(any(kernel, all(test, loom)))]
 mod event;
 mod image_static;

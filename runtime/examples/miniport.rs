@@ -10,14 +10,13 @@
 //! plays its part.
 #![allow(clippy::unwrap_used, reason = "an example, in which a failure panics")]
 
-use core::{
-    ptr::null_mut,
-    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
-};
+use core::ptr::null_mut;
 
 use ntcom::{
     AbiType, AsyncBody, AsyncStatus, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS,
-    This, declare_com_interface, ensure, pin_init, try_finally, yield_now,
+    This, declare_com_interface, ensure, pin_init,
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
+    try_finally, yield_now,
 };
 use ntsim::{Config, Schedule, Simulation};
 

@@ -101,3 +101,45 @@ pub fn value(
     };
     Answer { status, out: OutValue::Bytes(found) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{number, value};
+    use crate::{
+        answer::OutValue,
+        ops::Out,
+        status::SUCCESS,
+        value::{Bytes, LARGEST, ValueKind},
+    };
+
+    /// Writes a byte beside an out-parameter, as a broken library does.
+    fn write(out: *mut u8, offset: isize) -> u32 {
+        // SAFETY: each test stays inside the space around its out-parameter.
+        unsafe { out.wrapping_offset(offset).write(0) };
+        SUCCESS
+    }
+
+    #[test]
+    fn a_write_beside_a_number_is_seen() {
+        for out in [Out::Given, Out::Misaligned] {
+            assert_eq!(number(out, |_: *mut u32| SUCCESS).out, OutValue::Untouched);
+            for offset in [-8, -1, 4, 22] {
+                let answer = number(out, |out| write(out, offset));
+                assert_eq!(answer.out, OutValue::Stranger, "{out:?}, {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_beside_a_value_is_seen_as_far_as_is_asked() {
+        let found =
+            |around, offset| value(Out::Given, (0, ValueKind::U8), around, |out| write(out, offset)).out;
+        assert_eq!(found(8, 0), OutValue::Bytes(Bytes::Zeroed));
+        for offset in [-8, -1, 1, 8] {
+            assert_eq!(found(8, offset), OutValue::Bytes(Bytes::Garbage), "{offset}");
+        }
+        for offset in [-64, -9, 9, LARGEST as isize] {
+            assert_eq!(found(usize::MAX, offset), OutValue::Bytes(Bytes::Garbage), "{offset}");
+        }
+    }
+}

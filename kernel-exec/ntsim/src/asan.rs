@@ -11,6 +11,7 @@ mod runtime {
     unsafe extern "C" {
         pub(super) fn __asan_poison_memory_region(address: *const c_void, size: usize);
         pub(super) fn __asan_unpoison_memory_region(address: *const c_void, size: usize);
+        pub(super) fn __asan_handle_no_return();
     }
 }
 
@@ -27,6 +28,18 @@ pub(crate) fn unpoison(address: *const u8, size: usize) {
     // SAFETY: the call only marks the range, which belongs to the arena or to a stack.
     unsafe { runtime::__asan_unpoison_memory_region(address.cast(), size) }
 }
+
+/// Says that frames of this thread may end without returning.
+#[cfg(feature = "sanitizer")]
+pub(crate) fn leave_frames() {
+    // SAFETY: the call only opens the redzones on this thread's stack.
+    unsafe { runtime::__asan_handle_no_return() }
+}
+
+/// Says that frames of this thread may end without returning.
+#[cfg(not(feature = "sanitizer"))]
+#[inline(always)]
+pub(crate) fn leave_frames() {}
 
 /// Closes these bytes to every access.
 #[cfg(not(feature = "sanitizer"))]

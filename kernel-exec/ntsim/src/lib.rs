@@ -163,9 +163,13 @@
 //! under AddressSanitizer, which reports such an access itself, faults of the host end the process.
 //! So do faults outside of a run, and those of ntsim's own code.
 //!
+//! A panic in the driver's code or in a program, such as that of a test's `assert!`, ends the run
+//! with [`Stop::Panic`], also in an `extern "C"` function. No code unwinds, as on a machine that
+//! stops. It is so on x86-64 Linux hosts, also under AddressSanitizer, but not in free runs.
+//!
 //! In a build with debug assertions Rust's own checks look at a pointer before the processor does,
 //! and panic without unwinding. Where faults are simulated, the driver's code ends in a bug check
-//! then, too, with the place in the source:
+//! then, with the place in the source:
 //!
 //! - A null pointer is dereferenced: as the fault at address 0. The check does not tell a read from
 //!   a write, nor the offset of a field.
@@ -173,11 +177,12 @@
 //! - Another check finds undefined behaviour, such as the arguments of an unsafe function
 //!   (`unsafe precondition(s) violated`): 0xC4 (0x4E530007). The check does not tell the pointer.
 //!
-//! std still writes `thread caused non-unwinding panic. aborting.`, but the process lives on. The
-//! first [`Simulation`] puts a panic hook in front of the program's for this. A hook that is set
-//! later has to call the one that it replaces ([`std::panic::take_hook`]), or such a check ends the
-//! process. So does one in a build with `panic = "abort"` or without symbols, and every panic that
-//! leaves an `extern "C"` function.
+//! For a panic that cannot unwind std still writes `thread caused non-unwinding panic. aborting.`,
+//! but the process lives on. The first [`Simulation`] puts a panic hook in front of the program's
+//! for all this. A hook that is set later has to call the one that it replaces
+//! ([`std::panic::take_hook`]). Otherwise a panic unwinds out of the run, and one that leaves an
+//! `extern "C"` function and a failed check of Rust's end the process. So it is in a build with
+//! `panic = "abort"` or without symbols.
 //!
 //! A loop without a kernel call ends the run, too, and so does a lock of the host that is held
 //! across one. See [`Config::hang`].

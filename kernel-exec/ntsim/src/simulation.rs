@@ -110,9 +110,8 @@ impl Simulation {
     /// with the threads that wait. If a work item's routine waits at the end and no timer is set,
     /// the run ends with [`Stop::Deadlock`].
     ///
-    /// A panic that leaves a program is passed on, and the simulation has stopped. A panic in an
-    /// `extern "C"` function, such as a DPC routine, aborts the process, as always in Rust. Use
-    /// [`fail`](crate::fail) there.
+    /// A panic in a program or in the driver ends the run with [`Stop::Panic`]. That variant says
+    /// where it unwinds instead. The simulation has stopped then, too.
     ///
     /// # Errors
     /// The reason for which the run ended early. Values on the programs' stacks are leaked. Only

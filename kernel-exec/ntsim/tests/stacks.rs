@@ -184,10 +184,9 @@ fn the_frames_of_the_kernel_and_of_panics_are_not_the_routines() {
         free(allocate(64));
         black_box(&frame);
     });
-    fine(|| {
-        let panics = || deep(&|| panic!("on purpose"));
-        assert!(std::panic::catch_unwind(panics).is_err());
-    });
+    // The frames of a panic reach beyond the limit.
+    let stop = run(vec![(0, program(|| deep(&|| panic!("on purpose"))))]).0.unwrap_err();
+    assert!(matches!(stop, ntsim::Stop::Panic { .. }), "{stop}");
 }
 
 #[test]

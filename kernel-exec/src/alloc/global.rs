@@ -8,9 +8,11 @@ use super::{Allocator, NonPaged, PoolAllocator};
 /// memory.
 ///
 /// Every alignment is kept. Above the pool's own 16 bytes a block is made larger by its alignment,
-/// and the pool's pointer stands just before it. On the real kernel (feature `wdk`) the type is a
-/// [`GlobalAlloc`](core::alloc::GlobalAlloc) too: `#[global_allocator] static POOL: GlobalAllocator
-/// = GlobalAllocator;`. IRQL: ≤ DISPATCH_LEVEL.
+/// and the pool's pointer stands just before it. IRQL: ≤ DISPATCH_LEVEL.
+///
+/// On the real kernel (feature `wdk`) the type is a [`GlobalAlloc`](core::alloc::GlobalAlloc) too,
+/// for a driver's `#[global_allocator]`:
+/// `static POOL: GlobalAllocator = GlobalAllocator;`
 #[derive(Clone, Copy, Default, Debug)]
 pub struct GlobalAllocator;
 

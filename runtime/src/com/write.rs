@@ -13,9 +13,9 @@ use core::ffi::c_void;
 use super::{GUID, IUnknownRaw};
 use crate::NTSTATUS;
 
-/// The size in bytes of the largest value that may cross an interface, which is a page.
+/// The size in bytes of the largest value that an operation or a method yields, which is a page.
 ///
-/// An operation yields such a value, or a method writes it through a pointer.
+/// An operation hands such a value out by get_result, and a method writes it through a pointer.
 ///
 /// Values travel by value, from a body to its block, and from the client's buffer to the client.
 /// Each step may be a copy on a stack, and a kernel stack has 24 KiB. These are the bytes of stack

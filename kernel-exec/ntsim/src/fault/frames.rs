@@ -69,9 +69,12 @@ pub(crate) fn lines_of(address: usize, lines: &mut Vec<String>) {
     });
 }
 
-/// Whether a source file is the simulation's or the standard library's.
+/// Whether a source file is the simulation's, its coroutines', or the standard library's.
 pub(crate) fn is_own(file: &Path) -> bool {
     let file = file.to_string_lossy();
     let own = file!().trim_end_matches("fault/frames.rs");
-    file.contains(own) || file.starts_with("/rustc/") || file.contains("/rustlib/src/rust/library/")
+    file.contains(own)
+        || file.contains("/corosensei-")
+        || file.starts_with("/rustc/")
+        || file.contains("/rustlib/src/rust/library/")
 }

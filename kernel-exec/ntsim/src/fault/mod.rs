@@ -9,7 +9,8 @@
 //!
 //! - `cause` and `state` have the data of the other files.
 //! - `signal` has the handlers, and makes a thread leave its coroutine.
-//! - `checks` handles what the checks of a build with debug assertions find.
+//! - `panics` ends runs with the panics of the driver and of programs, and `checks` with what the
+//!   checks of a build with debug assertions find.
 //! - `instruction` decodes the instruction that faulted, where the processor does not say.
 //! - `stack` has the sizes of stacks, and `overrun` bug check 0x7F.
 //! - `frames` makes backtraces.
@@ -23,6 +24,8 @@ pub(crate) mod hang;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod instruction;
 pub(crate) mod overrun;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod panics;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) mod signal;
 pub(crate) mod stack;

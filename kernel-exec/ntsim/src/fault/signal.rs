@@ -20,9 +20,9 @@ use iced_x86::Register;
 
 use super::{
     cause::{Access, Cause, Fault, USER_END},
-    checks,
     frames::lines_of,
     instruction::{self, Registers},
+    panics,
     state::{Reason, Record, RegisterCopies},
 };
 use crate::{
@@ -104,13 +104,13 @@ unsafe extern "C" {
 
 /// Installs the handlers, once for each process, and a stack for them, once for each thread.
 pub(crate) fn prepare(_special_pool: bool) {
+    panics::install();
     if asan::ENABLED {
         return;
     }
     C_LIBRARY.get_or_init(c_library);
     provide_handler_stack();
     BEFORE.get_or_init(|| SIGNALS.map(|signal| install(signal, handle as Handler)));
-    checks::install();
 }
 
 /// The function that the host calls for a signal.
@@ -195,17 +195,18 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
     }
 }
 
-/// A thread has called `abort`: after one of Rust's checks it leaves its coroutine instead.
+/// A thread has called `abort`, or begins to unwind. After a panic in a run it leaves its coroutine
+/// instead.
 fn handle_abort(
     signal: c_int,
     info: *mut libc::siginfo_t,
     context: *mut c_void,
     registers: &mut RegisterCopies,
 ) {
-    match active()
-        .filter(|machine| machine.exit_stack.failed_check.is_some() && machine.is_on_coroutine(registers))
-    {
-        Some(machine) => machine.leave(registers, Reason::Check),
+    let is_panic =
+        |machine: &&Machine| machine.exit_stack.panic.is_some() && machine.is_on_coroutine(registers);
+    match active().filter(is_panic) {
+        Some(machine) => machine.leave(registers, Reason::Panic),
         None => pass_on(signal, info, context),
     }
 }
@@ -388,8 +389,8 @@ extern "C" fn landing(record: *const Record) -> ! {
     {
         end_process(signal);
     }
-    if let Reason::Check = record.reason {
-        machine.check_failed()
+    if let Reason::Panic = record.reason {
+        machine.panicked()
     }
     let backtrace = machine.backtrace_at(record);
     match record.reason {
@@ -399,7 +400,7 @@ extern "C" fn landing(record: *const Record) -> ! {
         Reason::Page { address, write } => pool::page_fault(machine, address, write, backtrace),
         Reason::Guard => overrun::guard_touched(machine, backtrace),
         Reason::Hang(kind) => hang::end_run(machine, kind, &backtrace),
-        Reason::Check => machine.check_failed(),
+        Reason::Panic => machine.panicked(),
     }
 }
 

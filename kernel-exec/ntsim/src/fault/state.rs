@@ -2,7 +2,7 @@
 
 extern crate alloc;
 
-use alloc::{string::String, vec::Vec};
+use alloc::string::String;
 use core::{
     cell::{Cell, RefCell},
     ffi::c_int,
@@ -30,8 +30,8 @@ pub(super) enum Reason {
     Guard,
     /// The run does not reach a preemption point.
     Hang(HangKind),
-    /// One of Rust's checks has found something, and the thread calls `abort`.
-    Check,
+    /// The thread has panicked.
+    Panic,
 }
 
 /// The data that a handler leaves for `landing`.
@@ -44,22 +44,23 @@ pub(super) struct Record {
     pub(super) reason: Reason,
 }
 
-/// What a check has found.
+/// A panic, or a failed check of Rust's.
 #[derive(Debug)]
-pub(super) struct CheckFailure {
+pub(super) struct PanicReport {
     pub(super) message: String,
-    /// The place in the source, with file and line.
-    pub(super) place: String,
-    /// An address in the driver's function.
-    pub(super) code: u64,
-    pub(super) backtrace: Vec<String>,
+    /// The place in the driver's source, with file and line.
+    pub(super) place: Option<String>,
+    /// Whether it is a failed check.
+    pub(super) check: bool,
+    /// An address in the frame of the function that has called the hook.
+    pub(super) frame: usize,
 }
 
-/// What a check has found on a coroutine that is about to call `abort`.
+/// The panic of a coroutine that is about to unwind or to call `abort`.
 #[derive(Debug, Default)]
-pub(super) struct FailedCheck(pub(super) RefCell<Option<CheckFailure>>);
+pub(super) struct PendingPanic(pub(super) RefCell<Option<PanicReport>>);
 
-impl FailedCheck {
+impl PendingPanic {
     /// Whether there is something. In a handler.
     pub(super) fn is_some(&self) -> bool {
         self.0.try_borrow().is_ok_and(|found| found.is_some())
@@ -70,7 +71,7 @@ impl FailedCheck {
 /// is then over.
 pub(crate) struct ExitStack {
     stack: DefaultStack,
-    pub(super) failed_check: FailedCheck,
+    pub(super) panic: PendingPanic,
 }
 
 impl Default for ExitStack {
@@ -78,7 +79,7 @@ impl Default for ExitStack {
     fn default() -> Self {
         let stack = DefaultStack::new(EXIT_STACK_SIZE);
         let stack = stack.unwrap_or_else(|error| panic!("ntsim: no memory for a stack: {error}"));
-        Self { stack, failed_check: FailedCheck::default() }
+        Self { stack, panic: PendingPanic::default() }
     }
 }
 
@@ -86,11 +87,6 @@ impl ExitStack {
     pub(super) fn record(&self) -> *mut Record {
         let room = size_of::<Record>().next_multiple_of(64);
         core::ptr::with_exposed_provenance_mut(self.stack.base().get() - room)
-    }
-
-    /// What one of Rust's checks has found.
-    pub(super) fn failed_check(&self) -> &FailedCheck {
-        &self.failed_check
     }
 }
 

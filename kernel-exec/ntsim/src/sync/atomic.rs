@@ -32,7 +32,7 @@ macro_rules! shown_as_integer {
     )* };
 }
 
-shown_as_integer!(u8, u32, usize);
+shown_as_integer!(u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
 
 impl Shown for bool {
     fn shown(self, _machine: &Machine) -> Value {
@@ -125,7 +125,6 @@ macro_rules! atomic {
     ($(#[$meta:meta])* $name:ident $(<$parameter:ident>)?, $value:ty, $inner:ty) => {
         $(#[$meta])*
         #[repr(transparent)]
-        #[derive(Default)]
         pub struct $name $(<$parameter>)? { inner: $inner }
 
         impl $(<$parameter>)? $name $(<$parameter>)? {
@@ -220,7 +219,6 @@ macro_rules! atomic {
             ///
             /// # Errors
             /// The value for which `f` returned `None`.
-            /// The value for which `f` returned `None`.
             #[inline]
             pub fn fetch_update(
                 &self,
@@ -236,6 +234,44 @@ macro_rules! atomic {
                     }
                 }
                 Err(old)
+            }
+
+            /// Like [`Self::fetch_update`].
+            ///
+            /// # Errors
+            /// The value for which `f` returned `None`.
+            #[inline]
+            pub fn try_update(
+                &self,
+                set_order: Ordering,
+                fetch_order: Ordering,
+                f: impl FnMut($value) -> Option<$value>,
+            ) -> Result<$value, $value> {
+                self.fetch_update(set_order, fetch_order, f)
+            }
+
+            /// Replaces the value by the result of `f`, as [`Self::fetch_update`] does, and returns
+            /// the previous value.
+            #[inline]
+            pub fn update(
+                &self,
+                set_order: Ordering,
+                fetch_order: Ordering,
+                mut f: impl FnMut($value) -> $value,
+            ) -> $value {
+                match self.fetch_update(set_order, fetch_order, |old| Some(f(old))) {
+                    Ok(old) | Err(old) => old,
+                }
+            }
+
+            /// The atomic at an address.
+            ///
+            /// # Safety
+            /// As for the function of core's atomic.
+            pub const unsafe fn from_ptr<'a>(value: *mut $value) -> &'a Self {
+                // SAFETY: this type is transparent over core's atomic, which has the value's
+                // layout; the caller guarantees that the value is valid and used as an atomic.
+                unsafe { &*value.cast::<Self>() }
             }
 
             /// The value, to which the caller has exclusive access.
@@ -254,6 +290,12 @@ macro_rules! atomic {
             }
         }
 
+        impl $(<$parameter>)? Default for $name $(<$parameter>)? {
+            fn default() -> Self {
+                Self { inner: <$inner>::default() }
+            }
+        }
+
         impl $(<$parameter>)? From<$value> for $name $(<$parameter>)? {
             fn from(value: $value) -> Self {
                 Self::new(value)
@@ -269,14 +311,14 @@ macro_rules! atomic {
 }
 
 macro_rules! modify {
-    ($name:ident, $value:ty, $($(#[$meta:meta])* $operation:ident, $apply:expr;)*) => {
-        impl $name { $(
+    ($name:ident $(<$parameter:ident>)?, $value:ty, $($(#[$meta:meta])* $operation:ident: $argument:ty, $apply:expr;)*) => {
+        impl $(<$parameter>)? $name $(<$parameter>)? { $(
             $(#[$meta])*
             #[inline]
-            pub fn $operation(&self, value: $value, order: Ordering) -> $value {
+            pub fn $operation(&self, value: $argument, order: Ordering) -> $value {
                 let machine = begin(self.address(), |machine| &machine.counts.rmw);
                 let old = self.own().$operation(value, order);
-                let apply: fn($value, $value) -> $value = $apply;
+                let apply: fn($value, $argument) -> $value = $apply;
                 end(machine, self.address(), AtomicOp::Modify, old, apply(old, value));
                 old
             }
@@ -284,60 +326,97 @@ macro_rules! modify {
     };
 }
 
-macro_rules! integer {
-    ($name:ident, $value:ty) => {
+macro_rules! integers {
+    ($($name:ident, $value:ident, $doc:literal;)*) => { $(
+        atomic! {
+            #[doc = $doc]
+            $name, $value, atomic::$name
+        }
         modify! {
             $name, $value,
             /// Adds, wrapping around, and returns the value before.
-            fetch_add, |old, value| old.wrapping_add(value);
+            fetch_add: $value, |old, value| old.wrapping_add(value);
             /// Subtracts, wrapping around, and returns the value before.
-            fetch_sub, |old, value| old.wrapping_sub(value);
+            fetch_sub: $value, |old, value| old.wrapping_sub(value);
             /// Bitwise or; returns the value before.
-            fetch_or, |old, value| old | value;
+            fetch_or: $value, |old, value| old | value;
             /// Bitwise and; returns the value before.
-            fetch_and, |old, value| old & value;
+            fetch_and: $value, |old, value| old & value;
+            /// Bitwise "not and"; returns the value before.
+            fetch_nand: $value, |old, value| !(old & value);
             /// Bitwise exclusive or; returns the value before.
-            fetch_xor, |old, value| old ^ value;
+            fetch_xor: $value, |old, value| old ^ value;
             /// The greater of the two; returns the value before.
-            fetch_max, |old, value| old.max(value);
+            fetch_max: $value, |old, value| old.max(value);
             /// The lesser of the two; returns the value before.
-            fetch_min, |old, value| old.min(value);
+            fetch_min: $value, |old, value| old.min(value);
         }
-    };
+    )* };
 }
 
-atomic! {
-    /// A `usize`.
-    AtomicUsize, usize, atomic::AtomicUsize
+integers! {
+    AtomicU8, u8, "A `u8`.";
+    AtomicU16, u16, "A `u16`.";
+    AtomicU32, u32, "A `u32`.";
+    AtomicU64, u64, "A `u64`.";
+    AtomicUsize, usize, "A `usize`.";
+    AtomicI8, i8, "An `i8`.";
+    AtomicI16, i16, "An `i16`.";
+    AtomicI32, i32, "An `i32`.";
+    AtomicI64, i64, "An `i64`.";
+    AtomicIsize, isize, "An `isize`.";
 }
-atomic! {
-    /// A `u32`.
-    AtomicU32, u32, atomic::AtomicU32
-}
-atomic! {
-    /// A `u8`.
-    AtomicU8, u8, atomic::AtomicU8
-}
+
 atomic! {
     /// A `bool`.
     AtomicBool, bool, atomic::AtomicBool
 }
+modify! {
+    AtomicBool, bool,
+    /// Logical or; returns the value before.
+    fetch_or: bool, |old, value| old | value;
+    /// Logical and; returns the value before.
+    fetch_and: bool, |old, value| old & value;
+    /// Logical "not and"; returns the value before.
+    fetch_nand: bool, |old, value| !(old & value);
+    /// Logical exclusive or; returns the value before.
+    fetch_xor: bool, |old, value| old ^ value;
+}
+
+impl AtomicBool {
+    /// Logical not; returns the value before.
+    #[inline]
+    pub fn fetch_not(&self, order: Ordering) -> bool {
+        self.fetch_xor(true, order)
+    }
+}
+
 atomic! {
     /// A raw pointer.
     AtomicPtr<T>, *mut T, atomic::AtomicPtr<T>
 }
-
-integer!(AtomicUsize, usize);
-integer!(AtomicU32, u32);
-integer!(AtomicU8, u8);
 modify! {
-    AtomicBool, bool,
-    /// Logical or; returns the value before.
-    fetch_or, |old, value| old | value;
-    /// Logical and; returns the value before.
-    fetch_and, |old, value| old & value;
-    /// Logical exclusive or; returns the value before.
-    fetch_xor, |old, value| old ^ value;
+    AtomicPtr<T>, *mut T,
+    /// Adds this number of `T`s, wrapping around, and returns the pointer before.
+    fetch_ptr_add: usize, |old, count| old.wrapping_add(count);
+    /// Subtracts this number of `T`s, wrapping around, and returns the pointer before.
+    fetch_ptr_sub: usize, |old, count| old.wrapping_sub(count);
+    /// Adds this number of bytes, wrapping around, and returns the pointer before.
+    fetch_byte_add: usize, |old, bytes| old.wrapping_byte_add(bytes);
+    /// Subtracts this number of bytes, wrapping around, and returns the pointer before.
+    fetch_byte_sub: usize, |old, bytes| old.wrapping_byte_sub(bytes);
+    /// Bitwise or of the address; returns the pointer before.
+    fetch_or: usize, |old, bits| old.map_addr(|address| address | bits);
+    /// Bitwise and of the address; returns the pointer before.
+    fetch_and: usize, |old, bits| old.map_addr(|address| address & bits);
+    /// Bitwise exclusive or of the address; returns the pointer before.
+    fetch_xor: usize, |old, bits| old.map_addr(|address| address ^ bits);
+}
+
+impl<T> core::fmt::Pointer for AtomicPtr<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Pointer::fmt(self.own(), f)
+    }
 }
 
 /// A fence, with a preemption point.

@@ -7,6 +7,9 @@
 mod atomic;
 mod cell;
 
-pub use atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, fence};
+pub use atomic::{
+    AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicPtr, AtomicU8, AtomicU16,
+    AtomicU32, AtomicU64, AtomicUsize, fence,
+};
 pub use cell::UnsafeCell;
-pub use core::sync::atomic::Ordering;
+pub use core::sync::atomic::{Ordering, compiler_fence};

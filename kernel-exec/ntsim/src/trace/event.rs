@@ -318,6 +318,10 @@ impl Display for Brief<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
             Stop::BugCheck(bug) => write!(f, "bug check {:#x} {}: {}", bug.code, bug.name(), bug.rule),
+            Stop::Panic { message, place, .. } => {
+                let place = place.as_deref().unwrap_or("an unknown place");
+                write!(f, "panic at {place}: {message}")
+            }
             other => other.fmt(f),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::bugcheck::BugCheck;
+use super::{bugcheck::BugCheck, irql::irql_name};
 use crate::kernel::thread::ThreadName;
 
 /// An oracle's name.
@@ -28,7 +28,9 @@ fn known_for_ever<'de, D: Deserializer<'de>>(from: D) -> Result<Oracle, D::Error
 }
 
 /// The reason for which a run ended early.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// `Debug` prints the same text as `Display`, so that `run(…).unwrap()` in a test is readable.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Stop {
@@ -41,6 +43,25 @@ pub enum Stop {
         oracle: Oracle,
         /// The oracle's observation.
         message: String,
+    },
+    /// The driver or a program panicked.
+    ///
+    /// A driver's panic stops the machine, so no code unwinds, and `catch_unwind` in a run does not
+    /// catch it. A program's panic unwinds out of the run instead in three cases: on hosts other
+    /// than x86-64 Linux, in a free run, and after a panic hook has replaced the one that the first
+    /// simulation sets.
+    Panic {
+        /// The panic's message.
+        message: String,
+        /// The file, line and column of the panic.
+        place: Option<String>,
+        /// The processor that was running.
+        processor: usize,
+        /// Its IRQL.
+        irql: u8,
+        /// The running functions of the driver and of the test, innermost first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        backtrace: Vec<String>,
     },
     /// The run had more preemption points than [`Config::step_limit`](crate::Config::step_limit).
     /// Some processor spins for ever, or the limit is too low.
@@ -108,6 +129,14 @@ impl Display for Stop {
         match self {
             Self::BugCheck(bug_check) => bug_check.fmt(f),
             Self::Failure { oracle, message } => write!(f, "{oracle}: {message}"),
+            Self::Panic { message, place, processor, irql, backtrace } => {
+                match place {
+                    Some(place) => writeln!(f, "panic at {place}: {message}")?,
+                    None => writeln!(f, "panic: {message}")?,
+                }
+                write!(f, "  processor {processor} at IRQL {irql} ({})", irql_name(*irql))?;
+                backtrace.iter().try_for_each(|function| write!(f, "\n  in {function}"))
+            }
             Self::StepLimit { steps, processor, irql, in_dpc } => {
                 let place = if *in_dpc { ", in a DPC routine" } else { "" };
                 write!(
@@ -123,6 +152,12 @@ impl Display for Stop {
                 Ok(())
             }
         }
+    }
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
     }
 }
 

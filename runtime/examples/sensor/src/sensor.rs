@@ -1,12 +1,11 @@
 //! The interface that other drivers use, and its object.
 
-use core::{
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use core::time::Duration;
 
 use ntcom::{
-    AsyncBody, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS, This, declare_com_interface, try_finally,
+    AsyncBody, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS, This, declare_com_interface,
+    sync::atomic::{AtomicU32, Ordering},
+    try_finally,
 };
 use ntcom_exec::{sleep, timeout};
 
