@@ -263,11 +263,11 @@ impl Simulation {
     /// recording in replay must have ended, too.
     fn ended(&self, unloaded: bool) -> Result<(), Stop> {
         let machine = self.machine();
-        let so_far = machine.so_far();
+        let digest = machine.digest();
         if !unloaded {
-            machine.scheduling.decisions.borrow_mut().end_run(so_far.hash);
+            machine.scheduling.decisions.borrow_mut().end_run(digest.hash);
         }
-        let fits = machine.scheduling.schedule.borrow_mut().end(unloaded, so_far);
+        let fits = machine.scheduling.schedule.borrow_mut().end(unloaded, digest);
         fits.map_err(|message| {
             let stop = Stop::Failure { oracle: "replay", message };
             machine.put_stop(stop.clone());
