@@ -1,6 +1,7 @@
-//! The interface for writing cases. Operations have numbers, and functions do a client's and a
-//! driver's actions with them. Bodies and handlers record their events, and a function fails if a
-//! case cannot go on.
+//! The interface for writing cases.
+//!
+//! Operations have numbers, and functions do a client's and a driver's actions with them. Bodies
+//! and handlers record their events, and a function fails if a case cannot go on.
 
 mod control;
 mod driver;
