@@ -147,7 +147,7 @@ fn link(csq: PIO_CSQ, packet: PIRP, context: PIO_CSQ_IRP_CONTEXT) {
     irp::write(packet, content);
 }
 
-/// Inserts an IRP into the locked queue, with a cancel routine. Returns whether it was canceled
+/// Inserts an IRP into the locked queue, with a cancel routine. Returns whether it was cancelled
 /// before, in which case it is not in the queue any more.
 fn insert(csq: PIO_CSQ, value: &IO_CSQ, packet: PIRP) -> bool {
     if let Some(insert) = value.CsqInsertIrp {
@@ -208,7 +208,7 @@ pub unsafe extern "C" fn IoCsqInitialize(
 
 /// Marks an IRP pending and inserts it into the queue, from which IoCancelIrp removes it.
 ///
-/// An IRP that has been canceled already is completed at once by the driver's routine. With a
+/// An IRP that has been cancelled already is completed at once by the driver's routine. With a
 /// `Context`, [`IoCsqRemoveIrp`] finds the IRP again. IRQL ≤ DISPATCH_LEVEL. Bug check 0x44 if no
 /// driver has the IRP. The run ends as not supported if `Csq` is not a queue
 /// (`nf-wdm-iocsqinsertirp`).
@@ -233,7 +233,7 @@ pub unsafe extern "C" fn IoCsqInsertIrp(Csq: PIO_CSQ, Irp: PIRP, Context: PIO_CS
     }
 }
 
-/// Removes and returns the first IRP that matches `PeekContext` and is not being canceled, or null
+/// Removes and returns the first IRP that matches `PeekContext` and is not being cancelled, or null
 /// if there is none. IRQL ≤ DISPATCH_LEVEL (`nf-wdm-iocsqremovenextirp`).
 ///
 /// # Safety
@@ -263,7 +263,7 @@ pub unsafe extern "C" fn IoCsqRemoveNextIrp(Csq: PIO_CSQ, PeekContext: PVOID) ->
     found
 }
 
-/// Removes and returns the IRP of a context, or null if it has been removed or is being canceled.
+/// Removes and returns the IRP of a context, or null if it has been removed or is being cancelled.
 /// IRQL ≤ DISPATCH_LEVEL (`nf-wdm-iocsqremoveirp`).
 ///
 /// # Safety
