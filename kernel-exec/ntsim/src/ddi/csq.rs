@@ -14,7 +14,7 @@ use core::ptr::null_mut;
 use super::{IoMarkIrpPending, IoReleaseCancelSpinLock, IoSetCancelRoutine};
 use crate::{
     engine::{
-        entry::{enter, here},
+        entry::{enter, here, mine},
         machine::Machine,
     },
     subsystem::{anywhere, irp},
@@ -45,12 +45,20 @@ fn load(machine: &Machine, csq: PIO_CSQ) -> IO_CSQ {
     value
 }
 
+/// Calls a routine of the driver's queue. The driver's code runs in it, not the kernel call.
+fn call_out<R>(routine: impl FnOnce() -> R) -> R {
+    match mine() {
+        Some(machine) => machine.call_out(routine),
+        None => routine(),
+    }
+}
+
 fn lock(csq: PIO_CSQ, value: &IO_CSQ) -> KIRQL {
     let mut irql = 0;
     if let Some(acquire) = value.CsqAcquireLock {
         // SAFETY: the driver's own routine gets its own queue; no borrow of the machine is open
         // [M1].
-        unsafe { acquire(csq, &raw mut irql) };
+        call_out(|| unsafe { acquire(csq, &raw mut irql) });
     }
     irql
 }
@@ -59,7 +67,7 @@ fn unlock(csq: PIO_CSQ, value: &IO_CSQ, irql: KIRQL) {
     if let Some(release) = value.CsqReleaseLock {
         // SAFETY: the driver's own routine gets its own queue; no borrow of the machine is open
         // [M1].
-        unsafe { release(csq, irql) };
+        call_out(|| unsafe { release(csq, irql) });
     }
 }
 
@@ -68,7 +76,7 @@ fn take(csq: PIO_CSQ, value: &IO_CSQ, packet: PIRP) {
     if let Some(remove) = value.CsqRemoveIrp {
         // SAFETY: the driver's own routine gets its own queue and an IRP that is in it; no borrow
         // of the machine is open [M1].
-        unsafe { remove(csq, packet) };
+        call_out(|| unsafe { remove(csq, packet) });
     }
     let mut content = irp::read(packet);
     let [.., last] = &mut content.DriverContext;
@@ -87,7 +95,7 @@ fn complete(csq: PIO_CSQ, value: &IO_CSQ, packet: PIRP) {
     if let Some(complete) = value.CsqCompleteCanceledIrp {
         // SAFETY: the driver's own routine gets its own queue and an IRP that is in no queue; no
         // borrow of the machine is open [M1].
-        unsafe { complete(csq, packet) };
+        call_out(|| unsafe { complete(csq, packet) });
     }
 }
 
@@ -153,7 +161,7 @@ fn insert(csq: PIO_CSQ, value: &IO_CSQ, packet: PIRP) -> bool {
     if let Some(insert) = value.CsqInsertIrp {
         // SAFETY: the driver's own routine gets its own queue and an IRP; no borrow of the machine
         // is open [M1].
-        unsafe { insert(csq, packet) };
+        call_out(|| unsafe { insert(csq, packet) });
     }
     // SAFETY: the call itself checks that `packet` is an IRP.
     unsafe { IoMarkIrpPending(packet) };
@@ -247,7 +255,7 @@ pub unsafe extern "C" fn IoCsqRemoveNextIrp(Csq: PIO_CSQ, PeekContext: PVOID) ->
         loop {
             // SAFETY: the driver's own routine gets its own locked queue and null or an IRP of that
             // queue; no borrow of the machine is open [M1].
-            found = unsafe { peek(Csq, found, PeekContext) };
+            found = call_out(|| unsafe { peek(Csq, found, PeekContext) });
             if found.is_null() || withdraw(found) {
                 break;
             }
