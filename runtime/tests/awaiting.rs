@@ -519,7 +519,7 @@ fn unload_waits_for_the_handlers_that_are_owed() {
     in_kernel(|| {
         let foreign = Foreign::new();
         let mut future = Box::pin(foreign.client().into_future());
-        assert_eq!(drained(), Ok(()), "nobody has asked yet");
+        assert_eq!(drained(), Ok(()), "no client has asked yet");
         assert!(poll(future.as_mut(), Waker::noop()).is_pending());
         assert_eq!(drained(), OWED, "the future waits");
         drop(future);

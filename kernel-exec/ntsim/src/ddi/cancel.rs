@@ -1,7 +1,9 @@
-//! Cancelling IRPs
-//! (learn.microsoft.com/windows-hardware/drivers/kernel/introduction-to-canceling-irps and
+//! Cancelling IRPs.
+//!
+//! Documentation:
+//! learn.microsoft.com/windows-hardware/drivers/kernel/introduction-to-canceling-irps and
 //! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iosetcancelroutine`,
-//! `nf-wdm-iocancelirp`, `nf-wdm-ioacquirecancelspinlock`, `nf-wdm-ioreleasecancelspinlock`).
+//! `nf-wdm-iocancelirp`, `nf-wdm-ioacquirecancelspinlock`, `nf-wdm-ioreleasecancelspinlock`.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{

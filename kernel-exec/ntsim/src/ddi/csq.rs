@@ -1,6 +1,8 @@
-//! Cancel-safe queues (learn.microsoft.com/windows-hardware/drivers/kernel/cancel-safe-irp-queues
-//! and learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iocsqinitialize`,
-//! `nf-wdm-iocsqinsertirp`, `nf-wdm-iocsqremoveirp`, `nf-wdm-iocsqremovenextirp`).
+//! Cancel-safe queues.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/kernel/cancel-safe-irp-queues and
+//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iocsqinitialize`,
+//! `nf-wdm-iocsqinsertirp`, `nf-wdm-iocsqremoveirp`, `nf-wdm-iocsqremovenextirp`.
 //!
 //! The driver owns the queue and its lock and reaches them through its own routines. This module
 //! implements the protocol with IoCancelIrp by the calls that a driver would otherwise make itself.
