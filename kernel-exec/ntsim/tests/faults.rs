@@ -141,6 +141,9 @@ fn the_thread_decides_what_an_exception_is() {
     // SAFETY: the entry routine calls no DDI.
     let loaded = unsafe { kernel.load_driver(0, entry) };
     assert!(matches!(loaded, Err(Stop::BugCheck(bug)) if bug.code == 0x7E));
+    let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
+    let unloaded = kernel.unload_with(0, program(|| read(0)));
+    assert!(matches!(unloaded, Err(Stop::BugCheck(bug)) if bug.code == 0x7E));
 }
 
 #[test]
@@ -169,7 +172,7 @@ fn an_exception_in_a_dispatch_routine_is_0x3b() {
     assert_eq!(after.code, 0x1E);
 }
 
-/// Removes the next IRP of a cancel-safe queue whose peek routine calls `act`.
+/// Removes the next IRP of a cancel-safe queue. Its peek routine calls `act`.
 fn in_queue_routine(irql: KIRQL, act: unsafe extern "C" fn(PIO_CSQ, PIRP, PVOID) -> PIRP) -> Stop {
     unsafe extern "C" fn each(_csq: PIO_CSQ, _irp: PIRP) {}
     unsafe extern "C" fn acquire(_csq: PIO_CSQ, _irql: *mut KIRQL) {}
