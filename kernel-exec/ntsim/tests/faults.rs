@@ -141,7 +141,7 @@ fn the_thread_decides_what_an_exception_is() {
     // SAFETY: the entry routine calls no DDI.
     let loaded = unsafe { kernel.load_driver(0, entry) };
     assert!(matches!(loaded, Err(Stop::BugCheck(bug)) if bug.code == 0x7E));
-    let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
+    kernel.reset(processors(1), Schedule::round_robin());
     let unloaded = kernel.unload_with(0, program(|| read(0)));
     assert!(matches!(unloaded, Err(Stop::BugCheck(bug)) if bug.code == 0x7E));
 }
