@@ -67,9 +67,10 @@ type Query = unsafe extern "system" fn(*mut c_void, *const GUID, *mut *mut c_voi
 type Count = unsafe extern "system" fn(*mut c_void) -> u32;
 type Handler = unsafe extern "system" fn(*mut c_void, RawAsyncStatus);
 
-/// The types of the slots, as the contract's table spells them. The compiler does the test. A
-/// widened parameter, another calling convention or a Rust type that is not allowed here does not
-/// compile.
+/// The types of the slots, as the contract's table spells them.
+///
+/// The compiler does the test. A widened parameter, another calling convention or a Rust type that
+/// is not allowed here does not compile.
 #[test]
 fn signatures() {
     fn unknown(table: &IUnknownVtbl) -> (Slot<Query>, Slot<Count>, Slot<Count>) {

@@ -104,7 +104,7 @@ fn bodies_with_cleanups() {
 }
 
 #[test]
-fn bodies_whose_parts_are_dropped() {
+fn bodies_with_dropped_parts() {
     hunt_all(Shape::Select, 15);
 }
 

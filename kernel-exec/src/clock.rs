@@ -44,9 +44,10 @@ impl Instant {
         Self(nt::interrupt_time())
     }
 
-    /// Returns the moment that is `duration` later, rounded up to units of 100 ns. Returns `None`
-    /// if the kernel's timers cannot be set to that moment (29,000 years after the machine's
-    /// start).
+    /// Returns the moment that is `duration` later, rounded up to units of 100 ns.
+    ///
+    /// Returns `None` if the kernel's timers cannot be set to that moment (29,000 years after the
+    /// machine's start).
     #[must_use]
     pub const fn checked_add(self, duration: Duration) -> Option<Self> {
         let Some(units) = units(duration) else { return None };

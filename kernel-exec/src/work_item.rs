@@ -20,8 +20,10 @@ use crate::{
     tracker::{Link, default_tracker},
 };
 
-/// Storage for an IO_WORKITEM. Only the running kernel knows its size, so `launch` compares the
-/// two. The bound is fixed so that the size of a task's block is known when it is compiled.
+/// Storage for an IO_WORKITEM.
+///
+/// Only the running kernel knows its size, so `launch` compares the two. The bound is fixed so that
+/// the size of a task's block is known when it is compiled.
 #[repr(C, align(16))]
 struct ItemStorage([MaybeUninit<u8>; 256]);
 

@@ -226,7 +226,7 @@ fn a_body_that_takes_the_request_says_what_it_comes_to() {
 /// Without a device a task on work items is refused, and so is every task once the tracker is
 /// closed.
 #[test]
-fn a_request_whose_task_is_refused_is_completed_with_the_reason() {
+fn a_request_is_completed_with_the_reason_if_its_task_is_refused() {
     for_each(20, |device, on| {
         let alive = Arc::new(());
         let inside = Arc::clone(&alive);

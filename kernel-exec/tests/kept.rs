@@ -56,7 +56,7 @@ fn last_reference() -> (Simulation, ManuallyDrop<CancelHandle>) {
     let out = Rc::clone(&handle);
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     let spawn = move || *out.borrow_mut() = Some(ntcom_exec::spawn_dpc_task_cancellable(async {}).unwrap());
-    kernel.run(vec![(0, Box::new(spawn))]).unwrap();
+    kernel.run_on(0, spawn).unwrap();
     let handle = handle.take().unwrap();
     assert_eq!(kernel.counters().live_blocks, 1);
     (kernel, ManuallyDrop::new(handle))
@@ -117,7 +117,7 @@ fn the_last_reference_may_go_between_two_runs() {
 #[test]
 fn a_stopped_simulation_takes_its_references_back_silently() {
     let (mut kernel, handle) = last_reference();
-    let stop = kernel.run(vec![(0, Box::new(|| ntsim::fail("test", String::from("on purpose"))))]);
+    let stop = kernel.run_on(0, || ntsim::fail("test", String::from("on purpose")));
     assert!(stop.unwrap_err().to_string().contains("on purpose"));
     drop(ManuallyDrop::into_inner(handle));
 }

@@ -122,7 +122,9 @@ fn kernels_that_run_at_once_do_not_share_a_static_storage() {
 }
 
 /// Safe code cannot put a value that was made while the program ran into an `ImageStatic`, because
-/// each kernel would own the same resources. The macro takes the same values as a static.
+/// each kernel would own the same resources.
+///
+/// The macro takes the same values as a static.
 #[test]
 fn each_kernel_makes_the_contents_of_a_static() {
     driver_static! {

@@ -221,7 +221,7 @@ fn an_armed_timer_that_is_dropped_does_not_fire() {
 /// Z21. The timer is armed on one processor, where its DPC will run, and dropped on another when
 /// the clock ticks.
 #[test]
-fn a_timer_whose_dpc_is_on_its_way_on_another_processor_is_dropped() {
+fn a_timer_is_dropped_while_its_dpc_is_on_its_way_on_another_processor() {
     let (in_time, too_late) = (Cell::new(0), Cell::new(0));
     for seed in 0..500 {
         let config = Config { processors: 2 + seed as usize % 3, trace: true, ..Config::default() };

@@ -390,8 +390,9 @@ fn a_device_that_is_deleted_is_there_until_its_last_body_has_ended() {
 }
 
 /// Three processors wake, cancel, ask the tracker, and release one task, in three hundred
-/// schedules. It ends once, whatever the order. Its item is never queued twice, which would be bug
-/// check 0xE4.
+/// schedules.
+///
+/// It ends once, whatever the order. Its item is never queued twice, which would be bug check 0xE4.
 #[test]
 fn wake_cancel_and_release_from_three_processors() {
     for seed in 0..300 {

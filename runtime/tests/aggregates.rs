@@ -273,7 +273,7 @@ fn a_pointer_to_a_part_keeps_the_aggregate() {
 /// The last client has gone before the body begins. The body reaches the outer object, and destroys
 /// it where the body runs.
 #[test]
-fn a_body_of_a_part_reaches_the_aggregate_that_nobody_else_holds() {
+fn a_body_of_a_part_reaches_the_aggregate_that_no_client_holds() {
     in_kernel(|| {
         let (device, ends) = device();
         let clock: ComRc<IClockRaw> = device.query().unwrap();

@@ -21,7 +21,7 @@ use ntcom::{
     spawn_async_operation_error,
 };
 use ntcom_exec::{DrainError, Signal, TaskTracker, default_tracker, sleep};
-use ntsim::{Config, Exploration, Limits, Program, Schedule, Simulation, explore};
+use ntsim::{Config, Exploration, Limits, Schedule, Simulation, explore};
 
 const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
 
@@ -311,7 +311,7 @@ fn in_a_task(
 }
 
 #[test]
-fn who_tells_nobody_is_looked_at_by_a_timer() {
+fn an_operation_that_calls_no_handler_is_polled_by_a_timer() {
     in_kernel(|| {
         for none in [true, false] {
             let foreign = Foreign::new();
@@ -338,7 +338,7 @@ fn who_tells_nobody_is_looked_at_by_a_timer() {
 }
 
 #[test]
-fn who_forgets_its_handler_is_heard_of_only_if_it_is_watched() {
+fn an_operation_that_forgets_its_handler_is_polled_only_if_asked_for() {
     in_kernel(|| {
         let forgetful = Foreign::new();
         assert_eq!(in_a_task(forgetful, |o| o.into_future(), || forgetful.completes(7)), None);
@@ -519,7 +519,7 @@ fn unload_waits_for_the_handlers_that_are_owed() {
     in_kernel(|| {
         let foreign = Foreign::new();
         let mut future = Box::pin(foreign.client().into_future());
-        assert_eq!(drained(), Ok(()), "nobody has asked yet");
+        assert_eq!(drained(), Ok(()), "no client has asked yet");
         assert!(poll(future.as_mut(), Waker::noop()).is_pending());
         assert_eq!(drained(), OWED, "the future waits");
         drop(future);
@@ -657,8 +657,8 @@ fn a_drain_ends_with_the_call_that_was_owed() {
             told.store(1, SeqCst);
             foreign.calls_back();
         };
-        let programs: Vec<(usize, Program)> = vec![(0, Box::new(draining)), (1, Box::new(calling))];
-        kernel.run(programs).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        let run = kernel.programs().on(0, draining).on(1, calling).run();
+        run.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }
@@ -691,9 +691,7 @@ fn awaited(kernel: &mut Simulation) -> Result<(), ntsim::Stop> {
         let mut future = pin!(second.into_future());
         let _either = poll(future.as_mut(), Waker::noop());
     };
-    let programs: Vec<(usize, Program)> =
-        vec![(0, Box::new(awaiting)), (1, Box::new(move || signal.set())), (2, Box::new(dropping))];
-    kernel.run(programs)?;
+    kernel.programs().on(0, awaiting).on(1, move || signal.set()).on(2, dropping).run()?;
     assert_eq!(heard.load(SeqCst), 7);
     kernel.unload()
 }

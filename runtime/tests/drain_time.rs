@@ -1,5 +1,7 @@
-//! Tests that chains of operations leave the processor to other work. In one, a completion handler
-//! begins the next operation; in the other, a body awaits an ended operation again and again.
+//! Tests that chains of operations leave the processor to other work.
+//!
+//! In one, a completion handler begins the next operation; in the other, a body awaits an ended
+//! operation again and again.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;

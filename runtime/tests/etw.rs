@@ -35,7 +35,7 @@ fn formatted() -> u32 {
 }
 
 #[test]
-fn who_listens_hears_what_matters_to_them_and_nothing_else_is_formatted() {
+fn a_session_hears_what_it_asked_for_and_nothing_else_is_formatted() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     let program = || {
         let session = |level, keyword| {
@@ -45,9 +45,9 @@ fn who_listens_hears_what_matters_to_them_and_nothing_else_is_formatted() {
         set_sink(&EVENTS);
         log!(Level::Error, "before the provider is registered: {Counted}");
         let registration = PROVIDER.register().unwrap();
-        log!(Level::Error, "nobody listens: {Counted}");
+        log!(Level::Error, "without a session: {Counted}");
         let (others, warnings) = (session(5, 0x20), session(3, 0x10));
-        log!(Level::Info, "nobody listens to that: {Counted}");
+        log!(Level::Info, "for no session: {Counted}");
         log!(Level::Debug, "above the sink's level: {Counted}");
         assert_eq!(formatted(), 0);
         let before = ntsim::counters().allocations;

@@ -81,7 +81,7 @@ fn use_one(shared: &Arc<Shared>, me: usize, round: u32) {
 }
 
 #[test]
-fn whoever_waits_hears_of_the_end() {
+fn every_waiting_thread_hears_of_the_end() {
     for seed in 0..4 {
         let shared = Arc::new(Shared::default());
         let config = Config { processors: PROCESSORS, step_limit: u64::MAX / 2, ..Config::default() };

@@ -165,8 +165,10 @@ fn a_recipe_for_another_object_is_an_error() {
     });
 }
 
-/// Asserts that a panic that unwinds fails fast `[C12]`. The program runs in a process of its own,
-/// and sets a hook that replaces the one by which the simulated kernel ends the run at the panic.
+/// Asserts that a panic that unwinds fails fast `[C12]`.
+///
+/// The program runs in a process of its own, and sets a hook that replaces the one by which the
+/// simulated kernel ends the run at the panic.
 fn panics_are_fail_fast(test: &str, said: &str, program: impl FnOnce() + 'static) {
     const CHILD: &str = "NTCOM_TEST_PANICS";
     if std::env::var_os(CHILD).is_some() {

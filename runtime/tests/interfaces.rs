@@ -281,7 +281,7 @@ fn a_fallible_body_ends_with_its_value_or_its_reason() {
         let replaced = (AsyncStatus::Error, Err(NTSTATUS::UNSUCCESSFUL));
         assert_eq!(end(NTSTATUS::PENDING, 0), replaced, "a success code is no failure [C7]");
         let unasked = (AsyncStatus::Error, Err(NTSTATUS::CANCELLED));
-        assert_eq!(end(NTSTATUS::CANCELLED, 0), unasked, "nobody asked for it");
+        assert_eq!(end(NTSTATUS::CANCELLED, 0), unasked, "no client asked for it");
         assert_eq!(end(NTSTATUS::CANCELLED, 1), (AsyncStatus::Canceled, Err(NTSTATUS::CANCELLED)));
         assert_eq!(end(denied, 1), (AsyncStatus::Error, Err(denied)), "it failed of itself");
         assert_eq!(end(NTSTATUS::SUCCESS, 1), (AsyncStatus::Canceled, Err(NTSTATUS::CANCELLED)));

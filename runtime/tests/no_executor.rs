@@ -1,5 +1,7 @@
 //! Tests that declared async methods compile without an executor, and return an operation that
-//! reports it `[C21]`. It needs a build with `async-com` alone, as `cargo xtask features` makes.
+//! reports it `[C21]`.
+//!
+//! It needs a build with `async-com` alone, as `cargo xtask features` makes.
 #![cfg(not(any(feature = "async-com-kernel", feature = "sim")))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 

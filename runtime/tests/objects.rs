@@ -152,7 +152,7 @@ fn every_slot_of_every_interface_finds_the_object() {
 
 /// Each interface is asked for each interface `[C2]`.
 #[test]
-fn query_interface_answers_the_same_whomever_one_asks() {
+fn query_interface_answers_the_same_on_every_interface() {
     in_kernel(|| {
         let (first, second, third, _drops) = thing();
         let all: [*mut c_void; 3] = [first.as_ptr().cast(), second.as_ptr().cast(), third.as_ptr().cast()];

@@ -381,7 +381,7 @@ mod broken {
     }
 
     #[test]
-    fn nothing_is_called_of_an_object_whose_unknown_is_incomplete() {
+    fn no_slot_is_called_of_an_object_with_an_incomplete_unknown() {
         let base = IUnknownVtbl { AddRef: None, Release: Some(not_released), ..UNKNOWN };
         let table = AsyncOperationVtbl { base, get_status: Some(completed), get_result: Some(five) };
         assert_eq!(object(table).unwrap_err(), BROKEN);

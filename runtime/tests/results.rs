@@ -186,7 +186,7 @@ fn a_result_crosses_as_a_status_and_a_pointer_to_its_value() {
         assert_eq!(unsafe { out.read_unaligned() }, Sample { channel: 3, value: 1 << 40 });
         // SAFETY: the object is alive, and there is room for the value.
         assert_eq!(unsafe { sample(this, 3, 1, out) }, BUSY);
-        assert_eq!(bytes[1..17], [0; 16], "nobody reads garbage");
+        assert_eq!(bytes[1..17], [0; 16], "no client reads garbage");
         assert_eq!((bytes[0], bytes[17]), (0xAA, 0xAA));
     });
 }
@@ -249,7 +249,7 @@ fn an_operation_yields_an_interface_as_often_as_it_is_asked() {
             assert_eq!(drops.load(SeqCst), 1);
         }
         drop(object.named().unwrap());
-        assert_eq!(drops.load(SeqCst), 2, "nobody ever asked");
+        assert_eq!(drops.load(SeqCst), 2, "no client ever asked");
     });
 }
 

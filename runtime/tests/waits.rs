@@ -236,8 +236,8 @@ fn an_end_at_the_moment_at_which_the_time_runs_out_is_an_end() {
             assert_eq!(wait(&other.control().unwrap(), Some(-TICK)), NTSTATUS::TIMEOUT);
             shared.signal.set();
         };
-        let programs: Vec<(usize, Program)> = vec![(0, Box::new(waiting)), (1, Box::new(ending))];
-        kernel.run(programs).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        let run = kernel.programs().on(0, waiting).on(1, ending).run();
+        run.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         answers.push(answer.get());
     }
@@ -300,7 +300,7 @@ fn several_wait_at_once_beside_a_handler() {
 }
 
 #[test]
-fn every_schedule_with_two_preemptions_tells_who_waits() {
+fn every_schedule_with_two_preemptions_tells_the_waiting_threads() {
     for count in [1, 2] {
         let config = Config { processors: count + 1, ..Config::default() };
         let limits = Limits { preemptions: Some(2), runs: 20_000, ..Limits::default() };

@@ -1,6 +1,8 @@
-//! The kit's bodies. They run scripts through the functions of the library's table, and record
-//! their polls and drops. Steps have the same meaning as in `ntcom_fuzz_model::script`, so the
-//! model of the fuzz targets predicts the results.
+//! The kit's bodies.
+//!
+//! They run scripts through the functions of the library's table, and record their polls and drops.
+//! Steps have the same meaning as in `ntcom_fuzz_model::script`, so the model of the fuzz targets
+//! predicts the results.
 
 use core::{ffi::c_void, ptr};
 

@@ -1,6 +1,7 @@
-//! The process in which the library under test runs. It writes to a pipe the beginning and the
-//! result of each piece of work, as a line of JSON each. If the library ends the process, the last
-//! line tells the piece that had begun.
+//! The process in which the library under test runs.
+//!
+//! It writes to a pipe the beginning and the result of each piece of work, as a line of JSON each.
+//! If the library ends the process, the last line tells the piece that had begun.
 //!
 //! The pipe is the process's original standard output, moved to another descriptor. The library's
 //! output goes to the standard error.

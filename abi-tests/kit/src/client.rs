@@ -144,9 +144,10 @@ pub(crate) fn control_table(
     Ok((this, unsafe { table(this, Rule::C10) }?))
 }
 
-/// `QueryInterface`. A pointer that it yields owns a reference. IUnknown is always the same pointer
-/// [C2], which may differ from that of IAsyncOperation. The answer shows both as the operation's
-/// first interface.
+/// `QueryInterface`.
+///
+/// A pointer that it yields owns a reference. IUnknown is always the same pointer [C2], which may
+/// differ from that of IAsyncOperation. The answer shows both as the operation's first interface.
 pub(crate) fn query(
     world: &CaseWorld,
     operation: usize,

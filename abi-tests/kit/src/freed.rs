@@ -1,8 +1,10 @@
-//! Detection of uses of freed memory. While the kit watches, each new block has pages of its own,
-//! which `free` closes. A later read or write is a fault, which ends the process with a message.
-//! The kit fills and keeps an older block that is freed meanwhile, and at the end the block must be
-//! unchanged. This finds a library that uses an operation after its last reference has gone, if the
-//! library's memory is from the C library.
+//! Detection of uses of freed memory.
+//!
+//! While the kit watches, each new block has pages of its own, which `free` closes. A later read or
+//! write is a fault, which ends the process with a message. The kit fills and keeps an older block
+//! that is freed meanwhile, and at the end the block must be unchanged. This finds a library that
+//! uses an operation after its last reference has gone, if the library's memory is from the C
+//! library.
 //!
 //! A sanitizer finds such uses by itself, and has blocks of its own, so the kit does not watch
 //! then.

@@ -1,6 +1,8 @@
-//! This program's functions for memory. They come before the C library's, and the library under
-//! test uses them too. Each calls the next function of its name, which may be a sanitizer's. While
-//! the kit watches, blocks have pages of their own.
+//! This program's functions for memory.
+//!
+//! They come before the C library's, and the library under test uses them too. Each calls the next
+//! function of its name, which may be a sanitizer's. While the kit watches, blocks have pages of
+//! their own.
 
 use core::{
     ffi::{CStr, c_void},
@@ -34,7 +36,7 @@ impl Next {
         }
         match self.0.load(SeqCst) {
             UNKNOWN | ASKED => None,
-            // SAFETY: this function's contract gives the type.
+            // SAFETY: the address is of a function that has the type `F`, as the caller promises.
             address => Some(unsafe { transmute_copy::<usize, F>(&address) }),
         }
     }
@@ -70,16 +72,16 @@ unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else { return ptr::null_mut() };
-    // SAFETY: as for `malloc`.
+    // SAFETY: the C library's `calloc` has this type, and takes any sizes.
     allocate(bytes, 1, || unsafe { CALLOC.get::<Two>() }.map(|next| unsafe { next(count, size) }))
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
     let next = || {
-        // SAFETY: as for `malloc`.
+        // SAFETY: the C library's `aligned_alloc` has this type.
         let next = unsafe { ALIGNED_ALLOC.get::<Two>() }?;
-        // SAFETY: as for `malloc`.
+        // SAFETY: it answers null to an alignment or size that it refuses.
         Some(unsafe { next(align, size) })
     };
     if align.is_power_of_two() { allocate(size, align, next) } else { next().unwrap_or(ptr::null_mut()) }
@@ -95,7 +97,7 @@ unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, size: u
     if block.is_null() {
         return libc::ENOMEM;
     }
-    // SAFETY: the caller's place.
+    // SAFETY: the caller passes a writable `out`.
     unsafe { out.write(block) };
     0
 }
@@ -109,7 +111,7 @@ unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
     let Some(old) = pages::size(block.cast()) else {
         // SAFETY: by its name it has this type.
         let next = unsafe { REALLOC.get::<Realloc>() };
-        // SAFETY: the caller's block, which is the next function's.
+        // SAFETY: the caller owns `block`, which the next allocator made.
         return next.map_or(ptr::null_mut(), |next| unsafe { next(block, size) });
     };
     // SAFETY: any size.
@@ -117,7 +119,7 @@ unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
     if !new.is_null() {
         // SAFETY: both blocks have so many bytes, and one is new.
         unsafe { new.cast::<u8>().copy_from_nonoverlapping(block.cast(), old.min(size)) };
-        // SAFETY: the caller's block, which is given up.
+        // SAFETY: the caller owns `block` and gives it up to `realloc`.
         unsafe { free(block) };
     }
     new
@@ -125,7 +127,7 @@ unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn reallocarray(block: *mut c_void, count: usize, size: usize) -> *mut c_void {
-    // SAFETY: the caller's block.
+    // SAFETY: the caller owns `block`, and gives it up if this succeeds.
     count.checked_mul(size).map_or(ptr::null_mut(), |size| unsafe { realloc(block, size) })
 }
 
@@ -152,7 +154,7 @@ unsafe extern "C" fn free(block: *mut c_void) {
         // SAFETY: by its name it has this type. What is freed while it is asked for is left as it
         // is.
         None => unsafe { FREE.get::<Free>() }.into_iter().for_each(|next| {
-            // SAFETY: this function's contract.
+            // SAFETY: the caller of `free` owns `block`, which the next allocator made.
             unsafe { next(block) }
         }),
     }

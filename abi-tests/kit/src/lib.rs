@@ -1,6 +1,8 @@
-//! The conformance kit. It loads a shared library that exports the table of `include/ntcom_kit.h`,
-//! and judges it against the contract (docs/abi-contract.md), rule by rule. docs/conformance.md
-//! tells implementers how to use it.
+//! The conformance kit.
+//!
+//! It loads a shared library that exports the table of `include/ntcom_kit.h`, and judges it against
+//! the contract (docs/abi-contract.md), rule by rule. docs/conformance.md tells implementers how to
+//! use it.
 //!
 //! | module | contents |
 //! |---|---|

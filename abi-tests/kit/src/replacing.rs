@@ -18,8 +18,9 @@ use crate::{
 };
 
 /// `set_completed`, with a handler that releases the client's own reference and then makes another
-/// operation of the kind, with a handler. If that reference was the last, the new operation is
-/// usually in the memory block of the old one.
+/// operation of the kind, with a handler.
+///
+/// If that reference was the last, the new operation is usually in the memory block of the old one.
 pub(crate) fn set_replacing(world: &CaseWorld, operation: usize) -> Result<Answer, Finding> {
     let (this, table) = control_table(world, operation)?;
     let set_completed = slot(table.set_completed, Rule::C14, "set_completed")?;

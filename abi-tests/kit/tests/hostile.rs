@@ -48,7 +48,7 @@ fn closed_and_spoilt_files_are_a_finding() {
 }
 
 #[test]
-fn who_neither_ends_nor_goes_on_hangs() {
+fn a_library_that_neither_ends_nor_goes_on_hangs() {
     is_found("STOPS_ITSELF", "it hangs");
     is_found("IGNORES_LIMITS", "it hangs");
 }

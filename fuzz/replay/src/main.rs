@@ -1,8 +1,9 @@
 //! `ntcom-replay --target NAME [--timeline OUT.html] [--trace OUT.jsonl] [--order OUT] FILE`
-//! decodes an input, runs it, and prints the events. It writes them as a timeline, as data, or as
-//! an order that another build can follow. With `--follow ORDER --write OUT` it writes the input
-//! that repeats an order in this build, if that is another input. `-` is the standard input; a pipe
-//! is as good as a file.
+//! decodes an input, runs it, and prints the events.
+//!
+//! It writes them as a timeline, as data, or as an order that another build can follow. With
+//! `--follow ORDER --write OUT` it writes the input that repeats an order in this build, if that is
+//! another input. `-` is the standard input; a pipe is as good as a file.
 //!
 //! Exit code 0 is clean, and 1 is a finding. Exit code 2 means that the file is not an input of
 //! that target, or that a file cannot be written. Exit code 4 is clean too, but the standard output

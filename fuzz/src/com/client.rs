@@ -1,6 +1,8 @@
-//! Performs steps through the tables, and judges the answers. A processor calls an object only
-//! while it holds a reference. It takes a reference out of its hand before it gives the reference
-//! up. The exceptions are three steps that break the contract, and must stop the machine.
+//! Performs steps through the tables, and judges the answers.
+//!
+//! A processor calls an object only while it holds a reference. It takes a reference out of its
+//! hand before it gives the reference up. The exceptions are three steps that break the contract,
+//! and must stop the machine.
 
 use core::{
     ffi::c_void,

@@ -60,9 +60,10 @@ pub(super) fn check_time(record: &Task, task: usize) {
     record.run_start.set((run, first, now));
 }
 
-/// The number of polls that one drain may make once the kernel advises to end it. The executor asks
-/// once in 16 polls. A drain that passes the mark between its question and the poll asks again only
-/// after the next 16.
+/// The number of polls that one drain may make once the kernel advises to end it.
+///
+/// The executor asks once in 16 polls. A drain that passes the mark between its question and the
+/// poll asks again only after the next 16.
 const AFTER_ADVICE: u32 = 32;
 
 /// The time, in units of 100 ns, after which the kernel advises to end a drain.

@@ -192,9 +192,10 @@ fn nothing_is_lost(world: &ExecutorWorld) {
     }
 }
 
-/// Does the driver's Unload. With `keeps`, handles, wakers and timers are given up only after the
-/// drain. With `direct`, the tasks are asked once and drained without a limit, if every body ends
-/// when it is asked to.
+/// Does the driver's Unload.
+///
+/// With `keeps`, handles, wakers and timers are given up only after the drain. With `direct`, the
+/// tasks are asked once and drained without a limit, if every body ends when it is asked to.
 fn end(world: &ExecutorWorld, keeps: bool, direct: bool) {
     close(world);
     // The spawn is refused, which `spawn` checks.

@@ -1,6 +1,8 @@
-//! The phases of a run. The steps are done first. Then the other side keeps the contract, and every
-//! future and task must end. Then the client drops everything, and nothing may be left. Handlers
-//! that are called after that must do nothing.
+//! The phases of a run.
+//!
+//! The steps are done first. Then the other side keeps the contract, and every future and task must
+//! end. Then the client drops everything, and nothing may be left. Handlers that are called after
+//! that must do nothing.
 
 use core::time::Duration;
 

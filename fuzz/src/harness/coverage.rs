@@ -1,6 +1,7 @@
-//! Features for libFuzzer besides the edges of the code under test. A feature combines a step with
-//! the situation in which it is done. On several processors it also combines the step with the
-//! steps that other processors are doing.
+//! Features for libFuzzer besides the edges of the code under test.
+//!
+//! A feature combines a step with the situation in which it is done. On several processors it also
+//! combines the step with the steps that other processors are doing.
 //!
 //! The harness itself is not instrumented, because its edges say little and counting them costs
 //! more than running it.

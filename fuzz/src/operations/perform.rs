@@ -1,6 +1,7 @@
-//! Performs steps on the shipping runtime. Every step is legal, because a processor calls an
-//! operation only while it holds a reference. It takes a reference out of the tables before it
-//! gives the reference up.
+//! Performs steps on the shipping runtime.
+//!
+//! Every step is legal, because a processor calls an operation only while it holds a reference. It
+//! takes a reference out of the tables before it gives the reference up.
 
 use ntcom::{AsyncOperationRaw, NTSTATUS};
 use ntcom_fuzz_model::{

@@ -83,7 +83,7 @@ pub(crate) fn hunt() -> Option<Finding> {
 fn main() {
     let Some(finding) = hunt() else { return eprintln!("no race was found") };
     if let Some(path) = std::env::args_os().nth(1).map(std::path::PathBuf::from) {
-        match std::fs::write(&path, finding.trace.to_html("a request that nobody frees")) {
+        match std::fs::write(&path, finding.trace.to_html("a request that is never freed")) {
             Ok(()) => println!("drawn: {}", path.display()),
             Err(error) => eprintln!("{}: {error}", path.display()),
         }

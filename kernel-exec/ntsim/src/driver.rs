@@ -118,7 +118,7 @@ impl Simulation {
         let program = move || {
             if let Some(machine) = here() {
                 begin_unload(&machine);
-                machine.in_system_thread(unload);
+                unload();
             }
         };
         self.unload_with(processor, Box::new(program))

@@ -10,6 +10,7 @@ use crate::{
     counters::Counters,
     engine::{
         between::report_at_last,
+        entry::here,
         job::Program,
         machine::{Machine, load, loaded},
         order::Order,
@@ -239,8 +240,8 @@ impl Simulation {
         Ok(())
     }
 
-    /// Runs a driver's Unload routine at PASSIVE_LEVEL on a processor. When it returns, makes the
-    /// checks of [`Simulation::unload`].
+    /// Runs a driver's Unload routine at PASSIVE_LEVEL on a processor, in a system thread as on NT.
+    /// When it returns, makes the checks of [`Simulation::unload`].
     ///
     /// Work that other processors have not finished by then is a bug check, except for the
     /// routine of a work item that holds a device. The image stays until that routine has returned,
@@ -253,7 +254,12 @@ impl Simulation {
     /// # Panics
     /// Panics as [`Simulation::run`] does.
     pub fn unload_with(&mut self, processor: usize, unload: Program) -> Result<(), Stop> {
-        self.phase(alloc::vec![(processor, unload)], Until::Returned)?;
+        let unload = move || {
+            if let Some(machine) = here() {
+                machine.in_system_thread(unload);
+            }
+        };
+        self.phase(alloc::vec![(processor, Box::new(unload) as Program)], Until::Returned)?;
         self.state = State::Stopped;
         self.checked(unload::check(self.machine()))?;
         self.ended(true)
@@ -263,11 +269,11 @@ impl Simulation {
     /// recording in replay must have ended, too.
     fn ended(&self, unloaded: bool) -> Result<(), Stop> {
         let machine = self.machine();
-        let so_far = machine.so_far();
+        let digest = machine.digest();
         if !unloaded {
-            machine.scheduling.decisions.borrow_mut().end_run(so_far.hash);
+            machine.scheduling.decisions.borrow_mut().end_run(digest.hash);
         }
-        let fits = machine.scheduling.schedule.borrow_mut().end(unloaded, so_far);
+        let fits = machine.scheduling.schedule.borrow_mut().end(unloaded, digest);
         fits.map_err(|message| {
             let stop = Stop::Failure { oracle: "replay", message };
             machine.put_stop(stop.clone());

@@ -220,7 +220,7 @@ pub const STATUS_OBJECT_PATH_NOT_FOUND: NTSTATUS = 0xC000_003A_u32.cast_signed()
 pub const STATUS_OBJECT_PATH_SYNTAX_BAD: NTSTATUS = 0xC000_003B_u32.cast_signed();
 /// A handle's object is of another type.
 pub const STATUS_OBJECT_TYPE_MISMATCH: NTSTATUS = 0xC000_0024_u32.cast_signed();
-/// The request was canceled.
+/// The request was cancelled.
 pub const STATUS_CANCELLED: NTSTATUS = 0xC000_0120_u32.cast_signed();
 /// The time of a wait is over.
 pub const STATUS_TIMEOUT: NTSTATUS = 0x102;

@@ -163,7 +163,7 @@ fn a_wait_in_user_mode_has_neither_mutexes_nor_objects_on_the_stack() {
     assert_eq!(code(on_stack), (0xC4, USER_WAIT));
     assert_eq!(code(blocks), (0xC4, USER_WAIT));
     let config = Config { documented_rules: false, ..processors(1) };
-    Simulation::new(config, Schedule::round_robin()).run(vec![(0, program(on_stack))]).unwrap();
+    Simulation::new(config, Schedule::round_robin()).run_on(0, on_stack).unwrap();
 }
 
 unsafe extern "C" fn nothing(_context: PVOID) {}

@@ -22,7 +22,7 @@ fn after_a_run<T: 'static>(make: impl FnOnce() -> T + 'static) -> (Simulation, T
     let made = Rc::new(Cell::new(None));
     let out = Rc::clone(&made);
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(move || out.set(Some(make()))))]).unwrap();
+    kernel.run_on(0, move || out.set(Some(make()))).unwrap();
     (kernel, made.take().unwrap())
 }
 
@@ -85,7 +85,7 @@ fn a_call_that_lets_a_thread_go_on_is_reported() {
 #[test]
 fn after_a_stop_nothing_is_done_or_reported() {
     let (mut kernel, (block, event)) = after_a_run(|| (allocate(16), Event::notification()));
-    kernel.run(vec![(0, program(|| ntsim::fail("test", String::new())))]).unwrap_err();
+    kernel.run_on(0, || ntsim::fail("test", String::new())).unwrap_err();
     free(block);
     event.set();
     kernel.reset(processors(1), Schedule::round_robin());

@@ -82,7 +82,7 @@ unsafe extern "C" fn fails_with_a_dpc_queued(_driver: PDRIVER_OBJECT, _path: PUN
 }
 
 #[test]
-fn a_driver_whose_entry_fails_is_freed_at_once_without_unload() {
+fn a_driver_that_fails_to_load_is_freed_at_once_without_unload() {
     let stop = load(&mut kernel(), fails_and_leaves_a_device).unwrap_err();
     let bug = stop.bug_check().unwrap();
     assert_eq!((bug.code, bug.parameters[0]), (0xC4, 0x62));

@@ -184,7 +184,7 @@ fn each_session_is_asked_for_itself() {
         let handle = register();
         assert!(enabled(handle, 5, 1) && enabled(handle, 2, 2));
         assert!(!enabled(handle, 5, 2), "one has the level and the other the keyword");
-        say(handle, 5, 2, "nobody's");
+        say(handle, 5, 2, "of no provider");
         say(handle, 2, 3, "both's");
         unregister(handle);
         assert_eq!((texts(quiet), texts(loud)), (vec!["both's".to_owned()], vec!["both's".to_owned()]));
@@ -192,7 +192,7 @@ fn each_session_is_asked_for_itself() {
 }
 
 #[test]
-fn where_nobody_listens_a_write_succeeds_and_nothing_is_enabled() {
+fn without_a_session_a_write_succeeds_and_nothing_is_enabled() {
     fine(|| {
         let handle = register();
         assert!(!enabled(handle, 0, 0));
@@ -213,7 +213,7 @@ fn handle_zero_is_of_no_provider() {
     fine(|| {
         etw::enable(Session::new(PROVIDER, 5));
         assert!(!enabled(0, 0, 0));
-        assert_eq!(say(0, 1, 1, "nobody's"), STATUS_INVALID_HANDLE);
+        assert_eq!(say(0, 1, 1, "of no provider"), STATUS_INVALID_HANDLE);
         assert_eq!(write(0, EVENT_DESCRIPTOR::default(), &mut []), STATUS_INVALID_HANDLE);
     });
     assert_eq!(code(|| unregister(0)), (0xC4, 0xDC));
@@ -267,7 +267,7 @@ unsafe extern "C" fn fails_cleanly(_driver: PDRIVER_OBJECT, _path: PUNICODE_STRI
 }
 
 #[test]
-fn a_driver_whose_entry_fails_has_unregistered_its_providers() {
+fn a_driver_that_fails_to_load_has_unregistered_its_providers() {
     let load = |entry| {
         // SAFETY: the drivers keep their promises; otherwise the simulated kernel ends the run.
         unsafe { Simulation::new(processors(1), Schedule::round_robin()).load_driver(0, entry) }
@@ -335,7 +335,7 @@ fn an_event_is_smaller_than_64_kib() {
         let handle = register();
         let data = vec![0_u8; MOST + 1];
         let sized = |size| write(handle, EVENT_DESCRIPTOR::default(), &mut [part(data.as_ptr(), size)]);
-        assert_eq!(sized(MOST + 1), STATUS_SUCCESS, "nobody listens");
+        assert_eq!(sized(MOST + 1), STATUS_SUCCESS, "no session listens");
         let session = etw::enable(Session::new(PROVIDER, 5));
         assert_eq!(sized(MOST), STATUS_SUCCESS);
         assert_eq!(sized(MOST + 1), STATUS_INTEGER_OVERFLOW);
@@ -373,7 +373,7 @@ fn a_session_loses_what_its_buffers_have_no_room_for_and_others_do_not() {
 }
 
 #[test]
-fn above_apc_level_nothing_of_an_event_is_in_paged_memory_whoever_listens() {
+fn above_apc_level_nothing_of_an_event_is_in_paged_memory_with_any_session() {
     let at = |kind: POOL_FLAGS, irql: u8, listens: bool, what: fn(REGHANDLE, *mut u8)| {
         alone(move || {
             let memory = pool(kind, 64, TAG);
@@ -463,7 +463,7 @@ fn a_callback_is_told_what_all_sessions_ask_for_together() {
     fine(|| {
         let told = Rc::new(Told::default());
         let handle = register_told(&told);
-        assert!(told.take().is_empty(), "nobody listens");
+        assert!(told.take().is_empty(), "no session listens");
         let warnings = Session {
             source: OTHER,
             match_any_keyword: 1,

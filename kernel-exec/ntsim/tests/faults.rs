@@ -141,6 +141,9 @@ fn the_thread_decides_what_an_exception_is() {
     // SAFETY: the entry routine calls no DDI.
     let loaded = unsafe { kernel.load_driver(0, entry) };
     assert!(matches!(loaded, Err(Stop::BugCheck(bug)) if bug.code == 0x7E));
+    kernel.reset(processors(1), Schedule::round_robin());
+    let unloaded = kernel.unload_with(0, program(|| read(0)));
+    assert!(matches!(unloaded, Err(Stop::BugCheck(bug)) if bug.code == 0x7E));
 }
 
 #[test]
@@ -167,6 +170,45 @@ fn an_exception_in_a_dispatch_routine_is_0x3b() {
         read(0);
     });
     assert_eq!(after.code, 0x1E);
+}
+
+/// Removes the next IRP of a cancel-safe queue. Its peek routine calls `act`.
+fn in_queue_routine(irql: KIRQL, act: unsafe extern "C" fn(PIO_CSQ, PIRP, PVOID) -> PIRP) -> Stop {
+    unsafe extern "C" fn each(_csq: PIO_CSQ, _irp: PIRP) {}
+    unsafe extern "C" fn acquire(_csq: PIO_CSQ, _irql: *mut KIRQL) {}
+    unsafe extern "C" fn release(_csq: PIO_CSQ, _irql: KIRQL) {}
+    let config = Config { hang: core::time::Duration::from_millis(40), ..processors(1) };
+    let mut kernel = Simulation::new(config, Schedule::round_robin());
+    let outcome = kernel.run_on(0, move || {
+        let csq = object::<IO_CSQ>();
+        let (insert, remove, complete) = (Some(each as _), Some(each as _), Some(each as _));
+        raise(irql);
+        // SAFETY: the queue is never freed.
+        unsafe {
+            ddi::IoCsqInitialize(csq, insert, remove, Some(act), Some(acquire), Some(release), complete)
+        };
+        // SAFETY: the queue has been initialised.
+        unsafe { ddi::IoCsqRemoveNextIrp(csq, null_mut()) };
+    });
+    outcome.unwrap_err()
+}
+
+#[test]
+fn the_routines_of_a_cancel_safe_queue_are_the_drivers_code() {
+    unsafe extern "C" fn faults(_csq: PIO_CSQ, _irp: PIRP, _context: PVOID) -> PIRP {
+        read(OFFSET);
+        null_mut()
+    }
+    unsafe extern "C" fn spins(_csq: PIO_CSQ, _irp: PIRP, _context: PVOID) -> PIRP {
+        while black_box(true) {}
+        null_mut()
+    }
+    match in_queue_routine(2, faults) {
+        Stop::BugCheck(bug) => assert_eq!(shown(&bug), (0xD1, [OFFSET as u64, 2], 0), "{bug}"),
+        other => panic!("{other}"),
+    }
+    let hang = in_queue_routine(0, spins);
+    assert!(matches!(hang, Stop::Failure { oracle: "hang", .. }), "{hang}");
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn a_mutex_says_which_thread_holds_it_and_none_when_it_is_free() {
 }
 
 #[test]
-fn a_fast_mutex_counts_who_waits_and_how_often_one_had_to() {
+fn a_fast_mutex_counts_its_waiters_and_its_waits() {
     for seed in 0..20 {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
         let run = kernel.run_on(0, || {

@@ -60,7 +60,7 @@ fn processors_really_run_at_once() {
 }
 
 #[test]
-fn a_dpc_interrupts_who_spins_on_an_atomic() {
+fn a_dpc_interrupts_a_thread_that_spins_on_an_atomic() {
     let ran = Arc::new(AtomicU32::new(0));
     let (spins, inserts) = (Arc::clone(&ran), ran);
     freely(
@@ -178,7 +178,7 @@ fn a_broken_rule_ends_the_run_for_everybody() {
 }
 
 #[test]
-fn who_waits_for_ever_is_found() {
+fn a_thread_that_waits_for_ever_is_found() {
     let mut free = kernel(2);
     let stop = free.run_freely(vec![on(0, || {
         let event = Event::notification();
@@ -254,7 +254,7 @@ fn a_panic_is_passed_on() {
 }
 
 #[test]
-fn who_spins_for_ever_meets_the_step_limit() {
+fn a_thread_that_spins_for_ever_meets_the_step_limit() {
     let never = Arc::new(AtomicU32::new(0));
     let config = Config { processors: 2, step_limit: 50, ..Config::default() };
     let mut free = Simulation::new(config, Schedule::seed(1));
@@ -263,7 +263,7 @@ fn who_spins_for_ever_meets_the_step_limit() {
 }
 
 #[test]
-fn it_comes_after_a_run_that_has_left_nobody_waiting() {
+fn it_comes_after_a_run_that_has_left_no_thread_waiting() {
     let mut free = kernel(2);
     free.programs().on(0, || Thread::spawn(|| ()).join()).on(1, || ()).run().unwrap();
     free.run_freely(vec![on(0, || _ = delay(-1)), on(1, || _ = delay(-1))]).unwrap();

@@ -239,7 +239,7 @@ fn a_driver_that_skips_returns_what_the_driver_below_has_returned() {
 }
 
 #[test]
-fn a_skipped_request_that_nobody_was_sent_is_refused() {
+fn a_skipped_request_that_no_driver_was_sent_is_refused() {
     assert_eq!(bug(|| Irp::new().skip()).code, 0x44);
 }
 

@@ -51,7 +51,7 @@ unsafe extern "C" fn pends(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     STATUS_PENDING
 }
 
-/// Completes the IRP that [`pends`] has kept, unless it is being canceled.
+/// Completes the IRP that [`pends`] has kept, unless it is being cancelled.
 fn complete_kept() {
     if let Some(irp) = kept().take()
         && irp.set_cancel_routine(None)

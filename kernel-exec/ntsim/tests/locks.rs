@@ -118,7 +118,7 @@ fn spin_locks_are_not_recursive() {
 }
 
 #[test]
-fn releasing_a_lock_that_nobody_holds_is_refused() {
+fn releasing_a_lock_that_is_free_is_refused() {
     let free_lock = || {
         let lock = Lock::new();
         raise_to_dpc_level();
@@ -235,7 +235,7 @@ fn locks_in_freed_or_paged_pool_are_refused() {
 }
 
 #[test]
-fn two_locks_in_opposite_order_deadlock_and_the_report_says_who_holds_what() {
+fn two_locks_in_opposite_order_deadlock_and_the_report_names_the_holders() {
     let mut ended = [0; 2];
     for seed in 0..100 {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
@@ -270,7 +270,7 @@ fn two_locks_in_opposite_order_deadlock_and_the_report_says_who_holds_what() {
 }
 
 #[test]
-fn any_of_those_who_wait_may_be_the_next_to_hold_a_lock() {
+fn any_waiting_processor_may_be_the_next_to_hold_a_lock() {
     let mut orders = std::collections::BTreeSet::new();
     for seed in 0..60 {
         let mut kernel = Simulation::new(processors(3), Schedule::seed(seed));
@@ -303,7 +303,7 @@ fn any_of_those_who_wait_may_be_the_next_to_hold_a_lock() {
 }
 
 #[test]
-fn waiting_for_a_lock_that_nobody_will_release_is_a_deadlock() {
+fn waiting_for_a_lock_that_is_never_released_is_a_deadlock() {
     let mut kernel = Simulation::new(processors(2), Schedule::round_robin());
     let slot = Rc::new(Cell::new(None::<Lock>));
     let made = Rc::clone(&slot);

@@ -13,7 +13,7 @@ use core::{cell::RefCell, hint::black_box, ptr::null_mut};
 use std::rc::Rc;
 
 use common::{io::*, waiting::*, *};
-use ntsim::{Config, Program, Schedule, Simulation, Starvation, Stop, ddi, starve, types::*};
+use ntsim::{Config, Schedule, Simulation, Starvation, Stop, ddi, starve, types::*};
 
 /// Returns whether an allocation succeeds.
 #[inline(never)]
@@ -36,7 +36,7 @@ fn give_back(memory: *mut u8) -> bool {
 }
 
 fn round(kernel: &mut Simulation, f: impl FnOnce() + 'static) -> Result<(), Stop> {
-    kernel.run(vec![(0, Box::new(f) as Program)])?;
+    kernel.run_on(0, f)?;
     kernel.unload()
 }
 

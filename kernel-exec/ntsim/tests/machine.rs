@@ -109,7 +109,7 @@ fn threaded_dpcs_are_refused() {
 }
 
 #[test]
-fn a_diagnosis_says_who_waits_who_holds_and_who_runs() {
+fn a_diagnosis_names_the_waiting_the_holding_and_the_running_threads() {
     let config = Config { step_limit: 2_000, ..processors(2) };
     let mut kernel = Simulation::new(config, Schedule::seed(1));
     let stuck = program(|| {

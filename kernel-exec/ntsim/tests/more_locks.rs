@@ -102,7 +102,7 @@ fn in_both_orders(lock_order: bool, initialized_between: bool) -> Result<(), Sto
 }
 
 #[test]
-fn opposite_lock_orders_are_found_though_nobody_waits() {
+fn opposite_lock_orders_are_found_though_no_processor_waits() {
     let stop = in_both_orders(true, false).unwrap_err();
     let BugCheck { code, parameters, .. } = stop.bug_check().unwrap();
     assert_eq!((*code, parameters[0]), (0xC4, 0x1001));
@@ -111,7 +111,7 @@ fn opposite_lock_orders_are_found_though_nobody_waits() {
 }
 
 #[test]
-fn who_only_tries_a_lock_may_do_so_in_any_order() {
+fn locks_that_are_only_tried_may_be_so_in_any_order() {
     let with = |tries: bool| {
         let mut kernel =
             Simulation::new(Config { lock_order: true, ..processors(1) }, Schedule::round_robin());
@@ -144,7 +144,7 @@ fn who_only_tries_a_lock_may_do_so_in_any_order() {
 }
 
 #[test]
-fn rundown_waits_for_the_last_release_and_lets_nobody_in() {
+fn rundown_waits_for_the_last_release_and_refuses_every_acquire() {
     every_seed(2, || {
         let (rundown, used) = (Rundown::new(), Rc::new(Cell::new(0)));
         let threads = [0; 3].map(|_| {
@@ -275,7 +275,7 @@ fn a_fast_mutex_has_its_irqls_its_owner_and_no_recursion() {
 }
 
 #[test]
-fn a_remove_lock_waits_for_the_last_release_and_lets_nobody_in() {
+fn a_remove_lock_waits_for_the_last_release_and_refuses_every_acquire() {
     every_seed(2, || {
         let (lock, used) = (RemoveLock::new(), Rc::new(Cell::new(0)));
         let threads = [1, 2, 3].map(|tag| {

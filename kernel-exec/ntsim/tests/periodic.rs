@@ -59,7 +59,7 @@ fn a_period_does_not_drift() {
 }
 
 #[test]
-fn the_period_of_a_timer_whose_time_has_passed_begins_when_it_expires() {
+fn the_period_of_a_late_timer_begins_when_it_expires() {
     fine(|| {
         let count = Rc::new(Cell::new(0));
         let counted = Rc::clone(&count);

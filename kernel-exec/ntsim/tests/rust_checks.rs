@@ -171,7 +171,7 @@ fn the_thread_and_its_hooks_are_as_before() {
         assert!(!std::thread::panicking());
     }
     kernel.reset(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| free(allocate(10))))]).unwrap();
+    kernel.run_on(0, || free(allocate(10))).unwrap();
     kernel.unload().unwrap();
 }
 
@@ -209,7 +209,7 @@ fn a_hook_that_is_set_after_a_check() {
 #[ignore = "ends its process"]
 fn a_check_outside_of_a_run() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| {}))]).unwrap();
+    kernel.run_on(0, || {}).unwrap();
     driver(NULLS[0].1);
 }
 

@@ -124,7 +124,7 @@ fn a_recording_that_does_not_fit_says_at_which_decision() {
 }
 
 #[test]
-fn bytes_choose_who_runs_and_are_not_used_while_one_runs_alone() {
+fn bytes_choose_the_processor_and_are_not_used_while_one_runs_alone() {
     let order = |bytes: Vec<u8>| {
         let mut kernel = Simulation::new(processors(2), Schedule::bytes(bytes));
         let log = Log::default();

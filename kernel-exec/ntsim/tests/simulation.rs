@@ -70,8 +70,12 @@ fn the_text_of_a_bug_check_tells_everything() {
         assert!(text.contains(needle), "{needle} is not in {text}");
     }
     let text = alone(|| lower(3)).unwrap_err().to_string();
+    let (functions, lines): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with("  in "));
+    assert!(functions[0].starts_with("  in simulation::common::lower (mod.rs:"), "{text}");
+    assert!(functions[1].contains("the_text_of_a_bug_check_tells_everything"), "{text}");
+    assert!(functions[1].contains("(simulation.rs:"), "{text}");
     assert_eq!(
-        text,
+        lines.join("\n"),
         "bug check 0xc4 DRIVER_VERIFIER_DETECTED_VIOLATION: IRQL was to be lowered from 0 (PASSIVE_LEVEL) to 3 (a device's IRQL), \
          which is higher\n  processor 0 at IRQL 0 (PASSIVE_LEVEL)\n  \
          parameter 1: 0x31 (0x31: lower to a higher IRQL, or not to an IRQL)\n  \

@@ -243,7 +243,7 @@ fn pct_starves_the_low_priorities_until_the_expected_points_are_over() {
 }
 
 #[test]
-fn a_seed_starves_nobody_for_long() {
+fn a_seed_starves_no_processor_for_long() {
     for seed in 0..20 {
         let mut kernel = Simulation::new(Config { processors: 4, ..Config::default() }, Schedule::seed(seed));
         let spin = |processor| {

@@ -134,7 +134,7 @@ fn paged_pool_is_for_low_irql() {
 }
 
 #[test]
-fn paged_pool_is_closed_by_the_irql_of_who_runs() {
+fn paged_pool_is_closed_by_the_irql_of_the_running_processor() {
     let high_faults = |high: bool, seed: u64| {
         let shared = Rc::new(Cell::new(core::ptr::null_mut()));
         let (mine, yours) = (Rc::clone(&shared), shared);

@@ -143,7 +143,7 @@ fn resident_strings_are_copied_and_appended_at_any_irql() {
 }
 
 #[test]
-fn paged_strings_are_for_apc_level_and_freed_ones_for_nobody() {
+fn paged_strings_are_for_apc_level_and_freed_ones_for_no_level() {
     let at = |irql: u8, target: u64, source: u64| {
         move || copied_and_appended_at(irql, in_pool(target, "", 20), in_pool(source, "abc", 6))
     };

@@ -343,7 +343,7 @@ fn a_timer_that_is_overwritten_while_set_is_noticed_when_it_is_set_or_cancelled(
 }
 
 #[test]
-fn timers_that_are_cancelled_hold_nobody_up() {
+fn timers_that_are_cancelled_hold_no_run_up() {
     fine(|| {
         let timers: Vec<_> = (0..6).map(|_| Timer::new()).collect();
         for (timer, tick) in timers.iter().zip(1..) {

@@ -198,7 +198,7 @@ fn what_is_not_supported_of_waits_is_refused() {
 }
 
 #[test]
-fn two_mutexes_in_opposite_order_deadlock_and_the_report_says_who_holds_what() {
+fn two_mutexes_in_opposite_order_deadlock_and_the_report_names_the_holders() {
     let mut ended = [0; 2];
     for seed in 0..100 {
         let mut kernel = Simulation::new(processors(1), Schedule::seed(seed));

@@ -56,9 +56,10 @@ fn pool_size(layout: Layout) -> Option<usize> {
     }
 }
 
-/// Returns the offset of an over-aligned block in the pool's memory. It is 16..=align bytes from
-/// the base, because the base is aligned to 16, so there is room for the base pointer before the
-/// block.
+/// Returns the offset of an over-aligned block in the pool's memory.
+///
+/// It is 16..=align bytes from the base, because the base is aligned to 16, so there is room for
+/// the base pointer before the block.
 const fn block_offset(base: usize, align: usize) -> usize {
     align - (base & (align - 1))
 }

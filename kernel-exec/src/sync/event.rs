@@ -48,9 +48,10 @@ mod in_kernel {
             unsafe { nt::KeSetEvent(self.0.get(), 0, 0) };
         }
 
-        /// Waits until the event is set or the time is over. A negative timeout counts from now on,
-        /// in units of 100 ns; a positive one is a moment of system time; `None` never ends the
-        /// wait. IRQL: PASSIVE_LEVEL.
+        /// Waits until the event is set or the time is over.
+        ///
+        /// A negative timeout counts from now on, in units of 100 ns; a positive one is a moment of
+        /// system time; `None` never ends the wait. IRQL: PASSIVE_LEVEL.
         pub(crate) fn wait(&self, timeout: Option<i64>) {
             // SAFETY: the event is prepared; the caller is at PASSIVE_LEVEL.
             unsafe { nt::wait_for_event(self.0.get(), timeout) };

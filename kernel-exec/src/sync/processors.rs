@@ -42,9 +42,10 @@ impl ProcessorSlots {
         Self([const { ProcessorSlot { pointer: Cell::new(ptr::null()), runs: Cell::new(0) } }; PROCESSORS])
     }
 
-    /// Returns the slot of a processor. A processor without a slot stops the machine. A body polled
-    /// without a slot would not see that it is cancelled, and its cleanup would be left out
-    /// `[C10]`.
+    /// Returns the slot of a processor.
+    ///
+    /// A processor without a slot stops the machine. A body polled without a slot would not see
+    /// that it is cancelled, and its cleanup would be left out `[C10]`.
     fn of(&self, processor: usize) -> &ProcessorSlot {
         match self.0.get(processor) {
             Some(slot) => slot,

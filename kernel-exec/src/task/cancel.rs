@@ -188,9 +188,10 @@ pub(crate) mod unwind {
         })
     }
 
-    /// Ends the cleanup that `counted` counts, because it has ended or is dropped. Fails fast if
-    /// `counted` is not the task that is being polled, because a `try_finally` that has begun stays
-    /// in its task.
+    /// Ends the cleanup that `counted` counts, because it has ended or is dropped.
+    ///
+    /// Fails fast if `counted` is not the task that is being polled, because a `try_finally` that
+    /// has begun stays in its task.
     pub(crate) fn end_cleanup(counted: TaskPtr) {
         ambient::current(|node| match node {
             // SAFETY: the node's task is being polled here, so we are its poller.

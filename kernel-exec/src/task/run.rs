@@ -19,9 +19,10 @@ use crate::{
     sync::ThreadLink,
 };
 
-/// Polls a task until it ends, is idle, or has spent `budget`. An executor calls this for each task
-/// that its [`Port`](super::Port) was given. The body is polled and dropped here, at the caller's
-/// IRQL.
+/// Polls a task until it ends, is idle, or has spent `budget`.
+///
+/// An executor calls this for each task that its [`Port`](super::Port) was given. The body is
+/// polled and dropped here, at the caller's IRQL.
 ///
 /// On a processor that has run DPCs for too long, nothing is polled, and the task is deferred.
 ///
@@ -33,9 +34,10 @@ pub unsafe fn run(task: TaskPtr, budget: Budget) {
     unsafe { run_in_thread(task, None, budget) }
 }
 
-/// Runs a task that has been deferred, as [`run`] does, but polls it at least once. Where other
-/// DPCs come first in every drain, and last too long, a task that was deferred again would never be
-/// polled.
+/// Runs a task that has been deferred, as [`run`] does, but polls it at least once.
+///
+/// Where other DPCs come first in every drain, and last too long, a task that was deferred again
+/// would never be polled.
 ///
 /// # Safety
 /// As for [`run`].

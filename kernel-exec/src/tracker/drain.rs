@@ -43,13 +43,15 @@ pub enum DrainError {
         /// The number of tasks that have not ended. Their cleanups have not ended, or no code has
         /// cancelled them.
         tasks: usize,
-        /// The number of timers that are set or have a DPC that has not run. The timers of
-        /// unfinished tasks are included. A timer beyond those belongs to a future that was kept
-        /// beyond its task.
+        /// The number of timers that are set or have a DPC that has not run.
+        ///
+        /// The timers of unfinished tasks are included. A timer beyond those belongs to a future
+        /// that was kept beyond its task.
         timers: usize,
         /// The number of completion handlers that `ntcom`'s futures gave to foreign operations and
-        /// that have not been called yet. The handlers are in this image, whether the future is
-        /// still there or not.
+        /// that have not been called yet.
+        ///
+        /// The handlers are in this image, whether the future is still there or not.
         handlers: usize,
     },
 }

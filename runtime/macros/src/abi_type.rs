@@ -146,9 +146,10 @@ impl Parts<'_> {
         }
     }
 
-    /// The `impl` of `AnyBitPattern`, if the fields' types implement it. The compiler checks a
-    /// bound that names a lifetime where the trait is used, so that a struct with a pointer
-    /// compiles, too.
+    /// The `impl` of `AnyBitPattern`, if the fields' types implement it.
+    ///
+    /// The compiler checks a bound that names a lifetime where the trait is used, so that a struct
+    /// with a pointer compiles, too.
     fn any_bits(&self) -> TokenStream {
         let (krate, this) = (self.krate, &self.input.ident);
         let elements: Vec<_> = self.types().map(element).collect();

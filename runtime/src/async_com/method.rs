@@ -86,10 +86,10 @@ impl<B: TaskBody, T: Send + Sync + 'static> TaskBody for Guarded<B, T> {
 ///
 /// # Safety
 /// It is transparent over `F`, so that a place for one is a place for the other.
-pub unsafe trait Wraps<F>: TaskBody<Value: AsyncValueType> {}
+pub unsafe trait BodyOf<F>: TaskBody<Value: AsyncValueType> {}
 
 // SAFETY: the type is declared transparent over `F`.
-unsafe impl<F> Wraps<F> for Infallible<F>
+unsafe impl<F> BodyOf<F> for Infallible<F>
 where
     F: Future + Send + 'static,
     F::Output: AsyncValueType,
@@ -97,7 +97,7 @@ where
 }
 
 // SAFETY: the type is declared transparent over `F`.
-unsafe impl<T: AsyncValueType, F> Wraps<F> for Fallible<F> where
+unsafe impl<T: AsyncValueType, F> BodyOf<F> for Fallible<F> where
     F: Future<Output = Result<T, NTSTATUS>> + Send + 'static
 {
 }
@@ -112,7 +112,7 @@ where
     T: Send + Sync + 'static,
     P: InterfaceSlot<T>,
     A: NonPaged + Send + 'static,
-    B: Wraps<F>,
+    B: BodyOf<F>,
     R: InitBoxTrait<F, A, NTSTATUS>,
 {
     let placement = recipe.placement();
@@ -132,7 +132,7 @@ where
     P: InterfaceSlot<T>,
     A: NonPaged + Send + 'static,
     R: AsyncBody<O, A, NTSTATUS>,
-    B: Wraps<R::Body>,
+    B: BodyOf<R::Body>,
 {
     let object = Object {
         // SAFETY: `this` is the interface at `P` of a `T`.
@@ -160,7 +160,7 @@ where
     T: Send + Sync + 'static,
     P: InterfaceSlot<T>,
     A: Allocator + Send + 'static,
-    B: Wraps<F>,
+    B: BodyOf<F>,
     L: Placement,
 {
     let init = |place| {

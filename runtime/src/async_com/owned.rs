@@ -9,7 +9,7 @@ use core::{
 
 use ntcom_exec::{NTSTATUS, TaskBody};
 
-use super::{abi::AsyncOperationRaw, awaiting::OperationFuture, client::BROKEN, method::Wraps};
+use super::{abi::AsyncOperationRaw, awaiting::OperationFuture, client::BROKEN, method::BodyOf};
 use crate::{
     ComRc, Interface,
     com::{value::values, write::whole},
@@ -132,7 +132,7 @@ fn discard<I: Interface>(value: InterfacePtr<I>) {
 }
 
 // SAFETY: the type is declared transparent over `F`.
-unsafe impl<I, F> Wraps<F> for Owned<F>
+unsafe impl<I, F> BodyOf<F> for Owned<F>
 where
     I: Interface + Send + Sync + 'static,
     F: Future<Output = ComRc<I>> + Send + 'static,
@@ -140,7 +140,7 @@ where
 }
 
 // SAFETY: the type is declared transparent over `F`.
-unsafe impl<I, F> Wraps<F> for FallibleOwned<F>
+unsafe impl<I, F> BodyOf<F> for FallibleOwned<F>
 where
     I: Interface + Send + Sync + 'static,
     F: Future<Output = Result<ComRc<I>, NTSTATUS>> + Send + 'static,

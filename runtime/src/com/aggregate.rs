@@ -121,7 +121,7 @@ pub struct Inner(ComRc<IUnknownRaw>);
 // SAFETY: the caller of `from_raw` promised that the object may be used on any processor. An object
 // from `aggregated_in` may, because `T: IUnknown` is `Send` and `Sync`.
 unsafe impl Send for Inner {}
-// SAFETY: as for `Send`, use on any processor includes use on several at once.
+// SAFETY: `Send` has the object's promise: use on any processor, several at once included.
 unsafe impl Sync for Inner {}
 
 impl Inner {

@@ -169,9 +169,10 @@ pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: InterfaceSlot<T>, co
     unsafe { answer_query(iid, out, interface) }
 }
 
-/// Answers a query for an IID that none of the object's own interfaces has. The pointer has a
-/// reference. It is the object's core for [`block::core_iid`], otherwise an interface of an inner
-/// object.
+/// Answers a query for an IID that none of the object's own interfaces has.
+///
+/// The pointer has a reference. It is the object's core for [`block::core_iid`], otherwise an
+/// interface of an inner object.
 ///
 /// # Safety
 /// As for [`object`].

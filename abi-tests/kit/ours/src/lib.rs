@@ -1,7 +1,8 @@
-//! This project's implementation, for the conformance kit. It is the shipping runtime on one
-//! simulated processor, at DISPATCH_LEVEL except while the executor runs. In the cases of threads
-//! each thread has a processor. A bug check of the simulated kernel stops the run, and the kit
-//! reports it.
+//! This project's implementation, for the conformance kit.
+//!
+//! It is the shipping runtime on one simulated processor, at DISPATCH_LEVEL except while the
+//! executor runs. In the cases of threads each thread has a processor. A bug check of the simulated
+//! kernel stops the run, and the kit reports it.
 
 mod body;
 mod calls;

@@ -90,7 +90,7 @@ fn on_work_items<T: Value>(body: RecipeBody) -> *mut c_void {
 }
 
 pub(crate) unsafe extern "C" fn spawn_passive(recipe: *const Recipe) -> *mut c_void {
-    // SAFETY: the header: a recipe.
+    // SAFETY: the kit passes a readable recipe, as `ntcom_kit.h` says.
     let recipe = unsafe { recipe.read() };
     let kind = recipe.kind;
     let body = RecipeBody::new(recipe);

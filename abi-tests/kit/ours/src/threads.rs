@@ -1,5 +1,6 @@
 //! Several threads, with a simulated processor for each. *At once*, each processor is an OS thread
 //! of the host. *In turn*, a schedule chooses at each preemption point the processor that goes on.
+//!
 //! Each kernel call and each atomic operation of the executor is such a point.
 //!
 //! At once, every other client is at DISPATCH_LEVEL, and bodies stay on the processor of the thread

@@ -17,8 +17,10 @@ pub(crate) const FAILURE: NTSTATUS = NTSTATUS::from_u32(0xC000_009D);
 pub(crate) type State = (usize, u32, NTSTATUS);
 
 /// Makes an operation in each of the states Started, Completed, Canceled (if operations can be
-/// cancelled) and Error. An operation that does not get there is left out, and is a breach of
-/// the rule by which it should.
+/// cancelled) and Error.
+///
+/// An operation that does not get there is left out, and is a breach of the rule by which it
+/// should.
 pub(crate) fn every(kit: &Kit<'_>, kind: ValueKind) -> Result<Vec<State>, Finding> {
     let completed = kit.spawn(kind, READY)?;
     let canceled = if kit.can_cancel() { Some(canceled(kit, kind)?) } else { None };

@@ -1,6 +1,7 @@
-//! The interface for writing cases. Operations have numbers, and functions do a client's and a
-//! driver's actions with them. Bodies and handlers record their events, and a function fails if a
-//! case cannot go on.
+//! The interface for writing cases.
+//!
+//! Operations have numbers, and functions do a client's and a driver's actions with them. Bodies
+//! and handlers record their events, and a function fails if a case cannot go on.
 
 mod control;
 mod driver;
@@ -222,7 +223,7 @@ impl Kit<'_> {
     #[must_use]
     pub fn drain_in_body(&self) -> Option<NTSTATUS> {
         self.0.trail.add("    drain_in_body".to_owned());
-        // SAFETY: the header: the caller is a body of `spawn_passive`, in its poll.
+        // SAFETY: the caller is a body of `spawn_passive`, in its poll, as `ntcom_kit.h` requires.
         let drain = |drain: unsafe extern "C" fn() -> i32| unsafe { drain() };
         self.0.during("drain_in_body", || self.table().drain_in_body.map(drain).map(NTSTATUS))
     }

@@ -1,4 +1,5 @@
 //! Sequences of the fuzz targets' generator, done to the library and to their sequential model.
+//!
 //! Every answer after every step must match the model, and so must every body and every handler
 //! after every run of the executor. A difference is attributed to a rule.
 //!

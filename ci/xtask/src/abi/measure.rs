@@ -13,8 +13,9 @@ use super::{
 use crate::{command, project::Project};
 
 /// Measured names, as [`number_of`] and [`type_of`] spell them, with values as the golden file
-/// writes them. A name may occur more than once, for a struct and a class or for two types of
-/// operation.
+/// writes them.
+///
+/// A name may occur more than once, for a struct and a class or for two types of operation.
 pub(super) type Found = Vec<(String, String)>;
 
 /// The measurements of a compiler in one language.

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_look_at_types_does_not_differ_by_that() {
+    fn a_compiler_that_does_not_see_types_does_not_differ_by_that() {
         let mut column = column("rustc", 64, Some("24"));
         column.found.iter_mut().for_each(|(_, found)| found.truncate(1));
         assert!(verdict(std::slice::from_ref(&column)).1.unwrap().contains("nothing by rustc"));

@@ -12,8 +12,9 @@ const FORBIDDEN: [&str; 7] = [
 ];
 
 /// Whether a symbol belongs to an infallible allocation, by its name or because it is from the
-/// crate `alloc`, where all collections allocate infallibly. `__rust_alloc`, the allocator itself,
-/// does not.
+/// crate `alloc`, where all collections allocate infallibly.
+///
+/// `__rust_alloc`, the allocator itself, does not.
 pub(crate) fn forbidden(symbol: &str) -> bool {
     FORBIDDEN.iter().any(|name| symbol.contains(name)) || names_alloc(&demangled(symbol))
 }

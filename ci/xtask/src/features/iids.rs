@@ -195,7 +195,7 @@ mod claimed {
 mod promised {
     com::declare_com_interface! {
         pub trait IOne: com::IUnknown {
-            // SAFETY: the same slots as the other one's.
+            // SAFETY: the other declaration of this IID has the same slots.
             unsafe const IID: com::GUID = <super::claimed::IOneRaw as com::Interface>::IID;
             fn one(&self, channel: u32) -> Result<u32, com::NTSTATUS>;
         }

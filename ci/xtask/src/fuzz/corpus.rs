@@ -120,7 +120,9 @@ fn earlier(work: &Path, target: &str) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// Adds inputs of this run and of earlier runs to the committed ones, as few as reach everything
-/// new. Returns false if that failed. The inputs then stay for the next run with `--keep`.
+/// new.
+///
+/// Returns false if that failed. The inputs then stay for the next run with `--keep`.
 pub(crate) fn keep(runner: &mut Runner<'_>, target: &str) -> anyhow::Result<bool> {
     let committed = runner.project.path("corpus").join(target);
     let folder = run_folder(&runner.work, target);

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_given_up_has_failed_and_who_is_stopped_has_not() {
+    fn a_process_that_is_given_up_has_failed_and_a_stopped_one_has_not() {
         assert!(endless(Process::stop).failure().is_none());
         let hangs = endless(Process::give_up);
         assert!(hangs.failure().is_some() && hangs.is_overdue());

@@ -24,8 +24,9 @@ pub(super) struct Tree {
 
 impl Tree {
     /// Copies the tracked files as they are in the checkout into copy number `number`, and removes
-    /// every other file there. A file that has not changed keeps its time, so cargo does not build
-    /// it again.
+    /// every other file there.
+    ///
+    /// A file that has not changed keeps its time, so cargo does not build it again.
     pub(super) fn new(project: &Project, number: usize) -> anyhow::Result<Self> {
         let folder = project.path(super::FOLDER);
         let name = |what: &str| if number == 0 { what.to_owned() } else { format!("{what}-{number}") };

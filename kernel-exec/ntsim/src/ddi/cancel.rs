@@ -1,7 +1,9 @@
-//! Canceling IRPs
-//! (learn.microsoft.com/windows-hardware/drivers/kernel/introduction-to-canceling-irps and
+//! Cancelling IRPs.
+//!
+//! Documentation:
+//! learn.microsoft.com/windows-hardware/drivers/kernel/introduction-to-canceling-irps and
 //! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iosetcancelroutine`,
-//! `nf-wdm-iocancelirp`, `nf-wdm-ioacquirecancelspinlock`, `nf-wdm-ioreleasecancelspinlock`).
+//! `nf-wdm-iocancelirp`, `nf-wdm-ioacquirecancelspinlock`, `nf-wdm-ioreleasecancelspinlock`.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
 /// Sets or clears an IRP's cancel routine and returns the routine before, which then is not called
 /// any more.
 ///
-/// Null means that the IRP is being canceled, or that it had no routine. The exchange is atomic.
+/// Null means that the IRP is being cancelled, or that it had no routine. The exchange is atomic.
 /// IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x4E530002. Bug check 0x44 if `Irp` is not an
 /// IRP (`nf-wdm-iosetcancelroutine`).
 ///
@@ -33,7 +35,7 @@ pub unsafe extern "C" fn IoSetCancelRoutine(Irp: PIRP, CancelRoutine: PDRIVER_CA
     before
 }
 
-/// Asks for an IRP to be canceled. Returns TRUE if it had a cancel routine, which has then been
+/// Asks for an IRP to be cancelled. Returns TRUE if it had a cancel routine, which has then been
 /// called.
 ///
 /// IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x42. Bug check 0xC4/0x1006 if the routine

@@ -1,6 +1,8 @@
-//! Cancel-safe queues (learn.microsoft.com/windows-hardware/drivers/kernel/cancel-safe-irp-queues
-//! and learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iocsqinitialize`,
-//! `nf-wdm-iocsqinsertirp`, `nf-wdm-iocsqremoveirp`, `nf-wdm-iocsqremovenextirp`).
+//! Cancel-safe queues.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/kernel/cancel-safe-irp-queues and
+//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iocsqinitialize`,
+//! `nf-wdm-iocsqinsertirp`, `nf-wdm-iocsqremoveirp`, `nf-wdm-iocsqremovenextirp`.
 //!
 //! The driver owns the queue and its lock and reaches them through its own routines. This module
 //! implements the protocol with IoCancelIrp by the calls that a driver would otherwise make itself.
@@ -14,7 +16,7 @@ use core::ptr::null_mut;
 use super::{IoMarkIrpPending, IoReleaseCancelSpinLock, IoSetCancelRoutine};
 use crate::{
     engine::{
-        entry::{enter, here},
+        entry::{enter, here, mine},
         machine::Machine,
     },
     subsystem::{anywhere, irp},
@@ -45,12 +47,20 @@ fn load(machine: &Machine, csq: PIO_CSQ) -> IO_CSQ {
     value
 }
 
+/// Calls a routine of the driver's queue. The driver's code runs in it, not the kernel call.
+fn call_out<R>(routine: impl FnOnce() -> R) -> R {
+    match mine() {
+        Some(machine) => machine.call_out(routine),
+        None => routine(),
+    }
+}
+
 fn lock(csq: PIO_CSQ, value: &IO_CSQ) -> KIRQL {
     let mut irql = 0;
     if let Some(acquire) = value.CsqAcquireLock {
         // SAFETY: the driver's own routine gets its own queue; no borrow of the machine is open
         // [M1].
-        unsafe { acquire(csq, &raw mut irql) };
+        call_out(|| unsafe { acquire(csq, &raw mut irql) });
     }
     irql
 }
@@ -59,7 +69,7 @@ fn unlock(csq: PIO_CSQ, value: &IO_CSQ, irql: KIRQL) {
     if let Some(release) = value.CsqReleaseLock {
         // SAFETY: the driver's own routine gets its own queue; no borrow of the machine is open
         // [M1].
-        unsafe { release(csq, irql) };
+        call_out(|| unsafe { release(csq, irql) });
     }
 }
 
@@ -68,7 +78,7 @@ fn take(csq: PIO_CSQ, value: &IO_CSQ, packet: PIRP) {
     if let Some(remove) = value.CsqRemoveIrp {
         // SAFETY: the driver's own routine gets its own queue and an IRP that is in it; no borrow
         // of the machine is open [M1].
-        unsafe { remove(csq, packet) };
+        call_out(|| unsafe { remove(csq, packet) });
     }
     let mut content = irp::read(packet);
     let [.., last] = &mut content.DriverContext;
@@ -87,7 +97,7 @@ fn complete(csq: PIO_CSQ, value: &IO_CSQ, packet: PIRP) {
     if let Some(complete) = value.CsqCompleteCanceledIrp {
         // SAFETY: the driver's own routine gets its own queue and an IRP that is in no queue; no
         // borrow of the machine is open [M1].
-        unsafe { complete(csq, packet) };
+        call_out(|| unsafe { complete(csq, packet) });
     }
 }
 
@@ -147,13 +157,13 @@ fn link(csq: PIO_CSQ, packet: PIRP, context: PIO_CSQ_IRP_CONTEXT) {
     irp::write(packet, content);
 }
 
-/// Inserts an IRP into the locked queue, with a cancel routine. Returns whether it was canceled
+/// Inserts an IRP into the locked queue, with a cancel routine. Returns whether it was cancelled
 /// before, in which case it is not in the queue any more.
 fn insert(csq: PIO_CSQ, value: &IO_CSQ, packet: PIRP) -> bool {
     if let Some(insert) = value.CsqInsertIrp {
         // SAFETY: the driver's own routine gets its own queue and an IRP; no borrow of the machine
         // is open [M1].
-        unsafe { insert(csq, packet) };
+        call_out(|| unsafe { insert(csq, packet) });
     }
     // SAFETY: the call itself checks that `packet` is an IRP.
     unsafe { IoMarkIrpPending(packet) };
@@ -208,7 +218,7 @@ pub unsafe extern "C" fn IoCsqInitialize(
 
 /// Marks an IRP pending and inserts it into the queue, from which IoCancelIrp removes it.
 ///
-/// An IRP that has been canceled already is completed at once by the driver's routine. With a
+/// An IRP that has been cancelled already is completed at once by the driver's routine. With a
 /// `Context`, [`IoCsqRemoveIrp`] finds the IRP again. IRQL ≤ DISPATCH_LEVEL. Bug check 0x44 if no
 /// driver has the IRP. The run ends as not supported if `Csq` is not a queue
 /// (`nf-wdm-iocsqinsertirp`).
@@ -233,7 +243,7 @@ pub unsafe extern "C" fn IoCsqInsertIrp(Csq: PIO_CSQ, Irp: PIRP, Context: PIO_CS
     }
 }
 
-/// Removes and returns the first IRP that matches `PeekContext` and is not being canceled, or null
+/// Removes and returns the first IRP that matches `PeekContext` and is not being cancelled, or null
 /// if there is none. IRQL ≤ DISPATCH_LEVEL (`nf-wdm-iocsqremovenextirp`).
 ///
 /// # Safety
@@ -247,7 +257,7 @@ pub unsafe extern "C" fn IoCsqRemoveNextIrp(Csq: PIO_CSQ, PeekContext: PVOID) ->
         loop {
             // SAFETY: the driver's own routine gets its own locked queue and null or an IRP of that
             // queue; no borrow of the machine is open [M1].
-            found = unsafe { peek(Csq, found, PeekContext) };
+            found = call_out(|| unsafe { peek(Csq, found, PeekContext) });
             if found.is_null() || withdraw(found) {
                 break;
             }
@@ -263,7 +273,7 @@ pub unsafe extern "C" fn IoCsqRemoveNextIrp(Csq: PIO_CSQ, PeekContext: PVOID) ->
     found
 }
 
-/// Removes and returns the IRP of a context, or null if it has been removed or is being canceled.
+/// Removes and returns the IRP of a context, or null if it has been removed or is being cancelled.
 /// IRQL ≤ DISPATCH_LEVEL (`nf-wdm-iocsqremoveirp`).
 ///
 /// # Safety

@@ -1,7 +1,9 @@
-//! Deferred procedure calls (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
-//! `nf-wdm-keinitializedpc`, `nf-wdm-keinsertqueuedpc`, `nf-wdm-keremovequeuedpc`,
-//! `nf-wdm-keflushqueueddpcs`, `nf-wdm-kesetimportancedpc`, `nf-wdm-kesettargetprocessordpcex`;
-//! learn.microsoft.com/windows-hardware/drivers/kernel/organization-of-dpc-queues).
+//! Deferred procedure calls.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializedpc`,
+//! `nf-wdm-keinsertqueuedpc`, `nf-wdm-keremovequeuedpc`, `nf-wdm-keflushqueueddpcs`,
+//! `nf-wdm-kesetimportancedpc`, `nf-wdm-kesettargetprocessordpcex`;
+//! learn.microsoft.com/windows-hardware/drivers/kernel/organization-of-dpc-queues.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;

@@ -1,6 +1,8 @@
-//! Event tracing (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-etwregister`,
+//! Event tracing.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-etwregister`,
 //! `nf-wdm-etwunregister`, `nf-wdm-etwproviderenabled`, `nf-wdm-etweventenabled`,
-//! `nf-wdm-etwwrite`, `nf-wdm-etwwritestring`, `nc-wdm-etwenablecallback`).
+//! `nf-wdm-etwwrite`, `nf-wdm-etwwritestring`, `nc-wdm-etwenablecallback`.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{

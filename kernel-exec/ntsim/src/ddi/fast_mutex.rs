@@ -1,7 +1,9 @@
-//! Fast mutexes
-//! (learn.microsoft.com/windows-hardware/drivers/kernel/fast-mutexes-and-guarded-mutexes and
+//! Fast mutexes.
+//!
+//! Documentation:
+//! learn.microsoft.com/windows-hardware/drivers/kernel/fast-mutexes-and-guarded-mutexes and
 //! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-exinitializefastmutex`,
-//! `nf-wdm-exacquirefastmutex`, `nf-wdm-extrytoacquirefastmutex`, `nf-wdm-exreleasefastmutex`).
+//! `nf-wdm-exacquirefastmutex`, `nf-wdm-extrytoacquirefastmutex`, `nf-wdm-exreleasefastmutex`.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{

@@ -1,7 +1,9 @@
-//! I/O request packets (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
-//! `nf-wdm-ioallocateirp`, `nf-wdm-iofreeirp`, `nf-wdm-iofcalldriver`, `nf-wdm-iofcompleterequest`,
+//! I/O request packets.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-ioallocateirp`,
+//! `nf-wdm-iofreeirp`, `nf-wdm-iofcalldriver`, `nf-wdm-iofcompleterequest`,
 //! `nf-wdm-iomarkirppending`, `nf-wdm-iosetcompletionroutine` and the pages of the other functions,
-//! most of which are inline in C).
+//! most of which are inline in C.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;

@@ -1,6 +1,8 @@
-//! Spin locks (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! Spin locks.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
 //! `nf-wdm-keinitializespinlock`, `nf-wdm-keacquirespinlock`, `nf-wdm-kereleasespinlock`,
-//! `nf-wdm-keacquirespinlockatdpclevel`, `nf-wdm-kereleasespinlockfromdpclevel`).
+//! `nf-wdm-keacquirespinlockatdpclevel`, `nf-wdm-kereleasespinlockfromdpclevel`.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{

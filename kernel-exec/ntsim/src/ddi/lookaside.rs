@@ -1,7 +1,9 @@
-//! Lookaside lists (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! Lookaside lists.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
 //! `nf-wdm-exinitializelookasidelistex`, `nf-wdm-exallocatefromlookasidelistex`,
 //! `nf-wdm-exfreetolookasidelistex`, `nf-wdm-exflushlookasidelistex`,
-//! `nf-wdm-exdeletelookasidelistex`).
+//! `nf-wdm-exdeletelookasidelistex`.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{

@@ -1,6 +1,8 @@
-//! Objects with references, which are threads and devices. Threads have handles too
-//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-obreferenceobjectbyhandle`,
-//! `nf-wdm-obfreferenceobject`, `nf-wdm-obdereferenceobject`, `nf-wdm-zwclose`).
+//! Objects with references, which are threads and devices.
+//!
+//! Threads have handles too (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! `nf-wdm-obreferenceobjectbyhandle`, `nf-wdm-obfreferenceobject`, `nf-wdm-obdereferenceobject`,
+//! `nf-wdm-zwclose`).
 #![expect(non_snake_case, non_upper_case_globals, reason = "the names are the kernel's")]
 
 use crate::{
@@ -85,7 +87,7 @@ pub unsafe extern "C" fn ObReferenceObjectByHandle(
     unsafe { Object.write_unaligned(core::ptr::with_exposed_provenance_mut(address)) };
     if !HandleInformation.is_null() {
         let information = object::handle_information(machine, thread, ddi);
-        // SAFETY: not null, and by the caller's promise.
+        // SAFETY: not null, and the caller promises that it is valid for a write.
         unsafe { HandleInformation.write_unaligned(information) };
     }
     trace(&|| machine.pointer(address));

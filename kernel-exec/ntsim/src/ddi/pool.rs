@@ -1,6 +1,8 @@
-//! Pool (learn.microsoft.com/windows-hardware/drivers/ddi/: `wdm/nf-wdm-exallocatepool2`,
+//! Pool.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/ddi/: `wdm/nf-wdm-exallocatepool2`,
 //! `wdm/nf-wdm-exallocatepool3`, `wdm/nf-wdm-exallocatepoolwithtag`, `wdm/nf-wdm-exfreepool2`,
-//! `ntddk/nf-ntddk-exfreepool`, `wdm/nf-wdm-exfreepoolwithtag`).
+//! `ntddk/nf-ntddk-exfreepool`, `wdm/nf-wdm-exfreepoolwithtag`.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;

@@ -1,8 +1,9 @@
-//! Processors (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! Processors, each of which has an index among all processors, and a number in its group.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
 //! `nf-wdm-kegetcurrentprocessornumberex`, `nf-wdm-kequeryactiveprocessorcountex`,
 //! `nf-wdm-kequeryactivegroupcount`, `nf-wdm-kegetprocessornumberfromindex`,
-//! `nf-wdm-kegetprocessorindexfromnumber`). A processor has an index among all processors, and a
-//! number in its group.
+//! `nf-wdm-kegetprocessorindexfromnumber`.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{

@@ -1,7 +1,8 @@
-//! In-stack queued spin locks
-//! (learn.microsoft.com/windows-hardware/drivers/kernel/queued-spin-locks and
+//! In-stack queued spin locks.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/kernel/queued-spin-locks and
 //! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keacquireinstackqueuedspinlock`,
-//! `nf-wdm-kereleaseinstackqueuedspinlock` and their AtDpcLevel and FromDpcLevel forms).
+//! `nf-wdm-kereleaseinstackqueuedspinlock` and their AtDpcLevel and FromDpcLevel forms.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{

@@ -1,7 +1,9 @@
-//! Remove locks (learn.microsoft.com/windows-hardware/drivers/kernel/using-remove-locks and
+//! Remove locks.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/kernel/using-remove-locks and
 //! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-ioinitializeremovelock`,
 //! `nf-wdm-ioacquireremovelock`, `nf-wdm-ioreleaseremovelock`, `nf-wdm-ioreleaseremovelockandwait`,
-//! all of them macros that call this module).
+//! all of them macros that call this module.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{

@@ -1,8 +1,10 @@
-//! Rundown protection (learn.microsoft.com/windows-hardware/drivers/kernel/run-down-protection and
+//! Rundown protection.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/kernel/run-down-protection and
 //! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-exinitializerundownprotection`,
 //! `nf-wdm-exacquirerundownprotection`, `nf-wdm-exreleaserundownprotection`,
 //! `nf-wdm-exwaitforrundownprotectionrelease`, `nf-wdm-exrundowncompleted`,
-//! `nf-wdm-exreinitializerundownprotection`).
+//! `nf-wdm-exreinitializerundownprotection`.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{

@@ -1,7 +1,9 @@
-//! Counted strings, and routines by name (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! Counted strings, and routines by name.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
 //! `nf-wdm-rtlinitunicodestring`, `nf-wdm-rtlcopyunicodestring`, `nf-wdm-rtlequalunicodestring`,
 //! `nf-wdm-rtlcompareunicodestring`, `nf-wdm-rtlappendunicodestringtostring`,
-//! `nf-wdm-mmgetsystemroutineaddress`).
+//! `nf-wdm-mmgetsystemroutineaddress`.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use core::cmp::Ordering;

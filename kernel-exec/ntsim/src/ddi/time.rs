@@ -1,6 +1,9 @@
-//! Clocks (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kequeryinterrupttimeprecise,
+//! Clocks.
+//!
+//! Documentation:
+//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kequeryinterrupttimeprecise,
 //! `nf-wdm-kequerysystemtimeprecise`,
-//! learn.microsoft.com/windows-hardware/drivers/ddi/ntifs/nf-ntifs-kequeryperformancecounter).
+//! learn.microsoft.com/windows-hardware/drivers/ddi/ntifs/nf-ntifs-kequeryperformancecounter.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{

@@ -1,6 +1,9 @@
-//! Timers (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializetimerex`,
-//! `nf-wdm-kesettimerex`, `nf-wdm-kecanceltimer`, `nf-wdm-kereadstatetimer`;
-//! learn.microsoft.com/windows-hardware/drivers/kernel/using-a-customtimerdpc-routine).
+//! Timers.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! `nf-wdm-keinitializetimerex`, `nf-wdm-kesettimerex`, `nf-wdm-kecanceltimer`,
+//! `nf-wdm-kereadstatetimer`;
+//! learn.microsoft.com/windows-hardware/drivers/kernel/using-a-customtimerdpc-routine.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;

@@ -1,8 +1,10 @@
-//! Work items (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-ioallocateworkitem`,
-//! `nf-wdm-iofreeworkitem`, `nf-wdm-ioinitializeworkitem`, `nf-wdm-iouninitializeworkitem`,
-//! `nf-wdm-iosizeofworkitem`, `nf-wdm-ioqueueworkitem`, `nf-wdm-ioqueueworkitemex`,
-//! `nf-wdm-exinitializeworkitem`, `nf-wdm-exqueueworkitem`;
-//! learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads).
+//! Work items.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! `nf-wdm-ioallocateworkitem`, `nf-wdm-iofreeworkitem`, `nf-wdm-ioinitializeworkitem`,
+//! `nf-wdm-iouninitializeworkitem`, `nf-wdm-iosizeofworkitem`, `nf-wdm-ioqueueworkitem`,
+//! `nf-wdm-ioqueueworkitemex`, `nf-wdm-exinitializeworkitem`, `nf-wdm-exqueueworkitem`;
+//! learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use core::ffi::c_void;

@@ -6,11 +6,11 @@ use alloc::string::String;
 
 use super::{
     choice::{Next, PointKind},
-    explore::search::Situation,
+    explore::search::SchedulePoint,
     identity::mixed,
     machine::Machine,
     recording::Decision,
-    replay::SoFar,
+    replay::RunDigest,
     schedule::Source,
 };
 
@@ -29,10 +29,10 @@ impl Machine {
             ));
         }
         let Source::Explore(search) = &mut schedule.source else {
-            return schedule.run(runnable, current, kind, self.so_far());
+            return schedule.run(runnable, current, kind, self.digest());
         };
         let (timed, recorder) = (self.timed(), self.recorder.borrow());
-        search.run(&Situation {
+        search.run(&SchedulePoint {
             runnable,
             current,
             running: self.control.inside.get(),
@@ -45,7 +45,7 @@ impl Machine {
 
     /// Whether the schedule is asked before the return of a call-out.
     pub(crate) fn asks_at_return(&self) -> bool {
-        self.scheduling.schedule.borrow().asks_at_return(self.so_far())
+        self.scheduling.schedule.borrow().asks_at_return(self.digest())
     }
 
     /// Records that the schedule was not asked, because only one processor could run.
@@ -95,11 +95,11 @@ impl Machine {
         {
             return;
         }
-        decisions.push(decision, self.so_far().hash);
+        decisions.push(decision, self.digest().hash);
     }
 
     /// A summary of the program's actions so far.
-    pub(crate) fn so_far(&self) -> SoFar {
+    pub(crate) fn digest(&self) -> RunDigest {
         let (counts, mut hash) = (&self.counts, self.calls.get());
         let atomics = [&counts.loads, &counts.stores, &counts.rmw].map(crate::counters::Count::get);
         let step = self.clock.steps();
@@ -107,6 +107,6 @@ impl Machine {
             hash = mixed(hash, number);
         }
         let short = |hash: u64| (hash >> 32) as u32 | 1;
-        SoFar { hash: short(mixed(hash, self.identities.hash())), hash_2: short(hash), step }
+        RunDigest { hash: short(mixed(hash, self.identities.hash())), hash_2: short(hash), step }
     }
 }

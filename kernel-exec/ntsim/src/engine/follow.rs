@@ -36,7 +36,7 @@ const LONGEST: u32 = 31;
 #[derive(Debug, Clone)]
 pub(crate) struct Follower {
     /// For each processor, the events of the order that it has not done yet.
-    events: Vec<VecDeque<Past>>,
+    events: Vec<VecDeque<OrderedEvent>>,
     /// The choices of processors that are still to be made. Each is the number of events before it,
     /// and whether it was made behind a call.
     runs: VecDeque<(usize, bool)>,
@@ -52,19 +52,19 @@ pub(crate) struct Follower {
     extra: bool,
     /// The next choice is one of threads, and the last possibility is the running thread.
     thread: bool,
-    log: Vec<Logged>,
+    log: Vec<FollowedDecision>,
 }
 
 /// An event of the order.
 #[derive(Debug, Clone)]
-struct Past {
+struct OrderedEvent {
     number: usize,
     label: String,
 }
 
 /// A decision of the follower.
 #[derive(Debug, Clone, Copy)]
-enum Logged {
+enum FollowedDecision {
     Run {
         kind: PointKind,
         forced: bool,
@@ -95,7 +95,7 @@ impl Follower {
             match item {
                 Item::Event { processor, label } => {
                     if let Some(events) = all.events.get_mut(*processor) {
-                        events.push_back(Past { number, label: label.clone() });
+                        events.push_back(OrderedEvent { number, label: label.clone() });
                     }
                     number += 1;
                 }
@@ -114,7 +114,7 @@ impl Follower {
         for event in events.get(self.seen..).unwrap_or_default() {
             let Some(Item::Event { processor, label }) = order::event(event) else { continue };
             let Some(rest) = self.events.get_mut(processor) else { continue };
-            let same = |past: &Past| past.label == label;
+            let same = |past: &OrderedEvent| past.label == label;
             let found = if is_weak(&label) {
                 let next = rest.iter().take_while(|past| is_weak(&past.label));
                 next.enumerate().find(|(_, past)| same(past)).map(|(place, _)| place)
@@ -163,7 +163,7 @@ impl Follower {
         while self.runs.pop_front_if(|run| due(run)).is_some() {
             self.extra = false;
         }
-        self.log.push(Logged::Run { kind, forced, runnable, processor, switches: false });
+        self.log.push(FollowedDecision::Run { kind, forced, runnable, processor, switches: false });
         Next { processor, points: 0, early: true }
     }
 
@@ -182,10 +182,10 @@ impl Follower {
                 self.choices.iter().take(MISSING_CHOICES).position(|(recorded, _)| *recorded == options);
             place.and_then(|place| self.choices.drain(..=place).next_back()).map_or(0, |(_, taken)| taken)
         };
-        if let (true, Some(Logged::Run { switches, .. })) = (thread, self.log.last_mut()) {
+        if let (true, Some(FollowedDecision::Run { switches, .. })) = (thread, self.log.last_mut()) {
             *switches = taken != options - 1;
         }
-        self.log.push(Logged::Choice { taken, of_thread: thread });
+        self.log.push(FollowedDecision::Choice { taken, of_thread: thread });
         taken
     }
 
@@ -202,8 +202,10 @@ impl Follower {
         let (mut left, mut early, mut was_asked) = (0, false, true);
         for (number, logged) in self.log.iter().enumerate() {
             let (kind, forced, runnable, processor) = match *logged {
-                Logged::Run { kind, forced, runnable, processor, .. } => (kind, forced, runnable, processor),
-                Logged::Choice { taken, of_thread } => {
+                FollowedDecision::Run { kind, forced, runnable, processor, .. } => {
+                    (kind, forced, runnable, processor)
+                }
+                FollowedDecision::Choice { taken, of_thread } => {
                     if was_asked || !of_thread {
                         bytes.push(taken);
                     }
@@ -232,7 +234,9 @@ impl Follower {
     fn slice(&self, number: usize, processor: usize) -> (u32, bool) {
         let mut points = 0;
         for logged in self.log.iter().skip(number + 1) {
-            let Logged::Run { kind, forced, processor: next, switches, .. } = *logged else { continue };
+            let FollowedDecision::Run { kind, forced, processor: next, switches, .. } = *logged else {
+                continue;
+            };
             if forced {
                 return (LONGEST.min(points + 1), false);
             }

@@ -74,7 +74,7 @@ struct Free {
     threads: UnsafeCell<Coroutines>,
     baton: Mutex<Baton>,
     returned: Condvar,
-    happened: Condvar,
+    event_counted: Condvar,
     /// Whether a processor is to look into the machine, though it may be spinning.
     attention: [AtomicBool; PROCESSORS],
     /// The payload of the first panic of a program.
@@ -191,19 +191,19 @@ impl Free {
         baton.held = false;
         self.returned.notify_one();
         while baton.events == seen && !baton.over {
-            self.happened.wait(&mut baton);
+            self.event_counted.wait(&mut baton);
         }
         drop(baton);
         self.take();
     }
 
     /// Counts an event and wakes all processors to look. Returns the number of events so far.
-    fn happen(&self) -> u64 {
+    fn count_event(&self) -> u64 {
         let mut baton = self.lock();
         baton.events += 1;
         let events = baton.events;
         drop(baton);
-        self.happened.notify_all();
+        self.event_counted.notify_all();
         events
     }
 
@@ -213,7 +213,7 @@ impl Free {
         for wanted in &self.attention {
             wanted.store(true, Ordering::Relaxed);
         }
-        self.happen();
+        self.count_event();
     }
 
     /// Looks into the machine, from a processor that runs outside of it.
@@ -240,7 +240,7 @@ impl Free {
     }
 
     /// The body of a processor's OS thread.
-    fn be(&self, processor: usize, remaining: &Cell<usize>, until: Until) {
+    fn run_processor(&self, processor: usize, remaining: &Cell<usize>, until: Until) {
         FREE.set(self);
         PROCESSOR.set(processor);
         self.take();
@@ -290,7 +290,7 @@ impl Free {
         } else {
             match machine.next_event() {
                 Ok(true) => {
-                    let seen = self.happen();
+                    let seen = self.count_event();
                     if machine.runnable.get() >> processor & 1 == 0 {
                         self.wait(seen);
                     }
@@ -386,7 +386,7 @@ fn alert(processors: u64) {
             wanted.store(true, Ordering::Relaxed);
         }
     }
-    free.happen();
+    free.count_event();
 }
 
 /// Runs programs, with an OS thread of the host for each processor.
@@ -416,7 +416,7 @@ pub(crate) fn run(
         threads: UnsafeCell::new(core::mem::take(threads)),
         baton: Mutex::default(),
         returned: Condvar::new(),
-        happened: Condvar::new(),
+        event_counted: Condvar::new(),
         attention: [const { AtomicBool::new(false) }; PROCESSORS],
         panic: Mutex::new(None),
     };
@@ -427,7 +427,7 @@ pub(crate) fn run(
     std::thread::scope(|scope| {
         let be = |processor: usize| {
             let (free, remaining) = (&free, &remaining);
-            scope.spawn(move || free.be(processor, remaining.get(), until))
+            scope.spawn(move || free.run_processor(processor, remaining.get(), until))
         };
         let threads: Vec<_> = (0..kernel.count()).map(be).collect();
         // The threads are joined one by one, because ThreadSanitizer does not see how a scope joins

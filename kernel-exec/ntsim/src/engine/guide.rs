@@ -14,7 +14,7 @@ use alloc::{collections::VecDeque, string::String, vec::Vec};
 use super::{
     choice::{Next, PointKind, after},
     recording::Recording,
-    replay::{Player, SoFar},
+    replay::{Player, RunDigest},
 };
 use crate::limits::PROCESSORS;
 
@@ -126,12 +126,12 @@ impl Guide {
         self.player.as_ref().is_none_or(Player::asks_early)
     }
 
-    pub(crate) fn asks_at_return(&self, so_far: SoFar) -> bool {
+    pub(crate) fn asks_at_return(&self, digest: RunDigest) -> bool {
         if let Some(player) = &self.player {
-            return player.asks_at_return(so_far);
+            return player.asks_at_return(digest);
         }
         let next = self.turns.get(self.running.0).and_then(VecDeque::front);
-        next.is_some_and(|turn| turn.kind == PointKind::Return && turn.steps == self.now(so_far.step))
+        next.is_some_and(|turn| turn.kind == PointKind::Return && turn.steps == self.now(digest.step))
     }
 
     pub(crate) fn run(
@@ -139,11 +139,11 @@ impl Guide {
         runnable: u64,
         current: usize,
         kind: PointKind,
-        so_far: SoFar,
+        digest: RunDigest,
     ) -> Result<Next, String> {
         let goes_on = kind != PointKind::Switch && runnable >> current & 1 == 1;
-        let spent = so_far.step.saturating_sub(self.running.1);
-        self.runs(current, so_far.step);
+        let spent = digest.step.saturating_sub(self.running.1);
+        self.runs(current, digest.step);
         let steps = self.steps_of(current);
         let earlier = if kind == PointKind::After { self.count_behind(current, steps) } else { 0 };
         let here = Turn { processor: current, steps, kind, earlier, to: current };
@@ -151,7 +151,7 @@ impl Guide {
         let (mut next, planned) = match &mut self.player {
             // A stay at such a point tells a later point of the same step from an earlier one.
             Some(player) => {
-                (player.run(runnable, kind, so_far)?, matches!(kind, PointKind::After | PointKind::Return))
+                (player.run(runnable, kind, digest)?, matches!(kind, PointKind::After | PointKind::Return))
             }
             None => {
                 let given_way = goes_on && kind == PointKind::Before && spent >= PATIENCE;
@@ -207,10 +207,10 @@ impl Guide {
         (left.min(PATIENCE) as u32, early)
     }
 
-    pub(crate) fn choose(&mut self, options: u8, so_far: SoFar) -> Result<u8, String> {
-        let (processor, steps) = (self.running.0, self.now(so_far.step));
+    pub(crate) fn choose(&mut self, options: u8, digest: RunDigest) -> Result<u8, String> {
+        let (processor, steps) = (self.running.0, self.now(digest.step));
         let taken = match &mut self.player {
-            Some(player) => player.choose(options, so_far)?,
+            Some(player) => player.choose(options, digest)?,
             None => self.choice(processor, steps, options).unwrap_or_default(),
         };
         self.made.choices.push(Choice { processor, steps, options, taken });
@@ -225,10 +225,10 @@ impl Guide {
     }
 
     /// Checks the end of a run that has ended well.
-    pub(crate) fn end(&mut self, unloaded: bool, so_far: SoFar) -> Result<(), String> {
+    pub(crate) fn end(&mut self, unloaded: bool, digest: RunDigest) -> Result<(), String> {
         match &mut self.player {
             Some(player) if unloaded => player.unloaded(),
-            Some(player) => player.end(so_far),
+            Some(player) => player.end(digest),
             None => Ok(()),
         }
     }

@@ -56,7 +56,7 @@ impl Machine {
     #[cold]
     #[inline(never)]
     pub(crate) fn bug_check(&self, violation: Box<Violation>) -> ! {
-        self.halt(self.bug_check_of(unbox(violation)))
+        self.bug_check_with(violation, self.backtrace())
     }
 
     /// Returns the value of a check, or stops the machine with its violation.

@@ -1,7 +1,7 @@
 //! Adds the atomics that the program uses to the machine's hash of them.
 
 use super::{
-    identity::{Known, RECENT, STATICS, mixed},
+    identity::{RECENT, RecentAtomic, STATICS, mixed},
     machine::Machine,
 };
 use crate::image_range::in_image;
@@ -18,7 +18,7 @@ impl Machine {
         let recent = objects.recent.get((address >> 2) % RECENT).unwrap_or(first);
         let mut known = recent.get();
         if known.address != address {
-            known = Known { address, identity: self.identity(address) };
+            known = RecentAtomic { address, identity: self.identity(address) };
             recent.set(known);
         }
         objects.hash.set(mixed(objects.hash.get(), known.identity));

@@ -16,7 +16,7 @@ pub(super) const STATICS: u32 = u32::MAX;
 
 /// The identity of the atomic at an address.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Known {
+pub(super) struct RecentAtomic {
     /// 0 in an entry that is not used.
     pub(super) address: usize,
     pub(super) identity: u64,
@@ -26,20 +26,20 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(crate) struct Identities {
     pub(super) hash: Cell<u64>,
-    pub(super) recent: [Cell<Known>; RECENT],
-    pub(super) numbers: RefCell<Numbers>,
+    pub(super) recent: [Cell<RecentAtomic>; RECENT],
+    pub(super) numbers: RefCell<AtomicRanks>,
 }
 
 /// The ranks of atomics in their spaces.
 #[derive(Debug, Default)]
-pub(super) struct Numbers {
+pub(super) struct AtomicRanks {
     /// The rank, by space and place in the space.
     atomics: FxHashMap<(u32, usize), u32>,
     /// The number of atomics of each space.
     counts: FxHashMap<u32, u32>,
 }
 
-impl Numbers {
+impl AtomicRanks {
     pub(super) fn of(&mut self, space: u32, place: usize) -> u32 {
         *self.atomics.entry((space, place)).or_insert_with(|| {
             let count = self.counts.entry(space).or_default();
@@ -53,7 +53,7 @@ impl Default for Identities {
     fn default() -> Self {
         Self {
             hash: Cell::new(0),
-            recent: [const { Cell::new(Known { address: 0, identity: 0 }) }; RECENT],
+            recent: [const { Cell::new(RecentAtomic { address: 0, identity: 0 }) }; RECENT],
             numbers: RefCell::default(),
         }
     }
@@ -72,7 +72,7 @@ impl Identities {
     /// Forgets the addresses, because another block may have one now.
     pub(crate) fn forget_places(&self) {
         for known in &self.recent {
-            known.set(Known::default());
+            known.set(RecentAtomic::default());
         }
     }
 

@@ -1,6 +1,7 @@
 //! Probabilistic concurrency testing (Burckhardt, Kothari, Musuvathi, Nagarakatte: A randomized
-//! scheduler with probabilistic guarantees of finding bugs, ASPLOS 2010). Processors have random
-//! priorities, and at a few points the highest one is lowered.
+//! scheduler with probabilistic guarantees of finding bugs, ASPLOS 2010).
+//!
+//! Processors have random priorities, and at a few points the highest one is lowered.
 
 extern crate alloc;
 

@@ -205,13 +205,13 @@ impl Machine {
 
     /// Chooses one of `options` possibilities, from 0, where NT leaves the outcome open.
     pub(crate) fn choose(&self, options: u8) -> u8 {
-        let so_far = self.so_far();
-        let choice = self.scheduling.schedule.borrow_mut().choose(options, so_far);
+        let digest = self.digest();
+        let choice = self.scheduling.schedule.borrow_mut().choose(options, digest);
         match choice {
             Ok(taken) => {
                 let decision = Decision::Choice { options, taken };
                 self.note_decision(decision);
-                self.scheduling.decisions.borrow_mut().push(decision, so_far.hash);
+                self.scheduling.decisions.borrow_mut().push(decision, digest.hash);
                 taken
             }
             Err(message) => {

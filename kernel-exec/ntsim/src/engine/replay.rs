@@ -12,7 +12,7 @@ use super::{
 
 /// A summary of the program's actions so far.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct SoFar {
+pub(crate) struct RunDigest {
     /// A hash of the kernel calls, their steps, the number of atomic operations of each kind, and
     /// the atomics that they used. Never 0.
     pub(crate) hash: u32,
@@ -37,8 +37,8 @@ impl Player {
     }
 
     /// What the recording's version says of a program.
-    fn hash_of(&self, so_far: SoFar) -> u32 {
-        if self.recording.is_of_version_2() { so_far.hash_2 } else { so_far.hash }
+    fn hash_of(&self, digest: RunDigest) -> u32 {
+        if self.recording.is_of_version_2() { digest.hash_2 } else { digest.hash }
     }
 
     /// The next decision about which processor runs, and its number.
@@ -53,9 +53,9 @@ impl Player {
 
     /// Whether the next decision about which processor runs was made here, before the return of a
     /// call-out. Before the next call there is one step more, and so another hash.
-    pub(crate) fn asks_at_return(&self, so_far: SoFar) -> bool {
+    pub(crate) fn asks_at_return(&self, digest: RunDigest) -> bool {
         let next = self.next_numbered().and_then(|(number, _)| self.recording.hash(number));
-        next.is_none_or(|hash| hash == self.hash_of(so_far))
+        next.is_none_or(|hash| hash == self.hash_of(digest))
     }
 
     /// Whether the running processor, which was alone until now, is to be stopped behind the call.
@@ -63,8 +63,8 @@ impl Player {
         matches!(self.next_run(), Some(Decision::Woken { .. }))
     }
 
-    pub(crate) fn run(&mut self, runnable: u64, kind: PointKind, so_far: SoFar) -> Result<Next, String> {
-        let number = self.next(so_far)?;
+    pub(crate) fn run(&mut self, runnable: u64, kind: PointKind, digest: RunDigest) -> Result<Next, String> {
+        let number = self.next(digest)?;
         let recorded = self.recording.decisions().get(number);
         let (processor, points, behind) = match recorded {
             Some(&Decision::Run { processor, points }) => (processor, points, false),
@@ -85,8 +85,8 @@ impl Player {
         Ok(Next { processor: processor.into(), points, early })
     }
 
-    pub(crate) fn choose(&mut self, options: u8, so_far: SoFar) -> Result<u8, String> {
-        let number = self.next(so_far)?;
+    pub(crate) fn choose(&mut self, options: u8, digest: RunDigest) -> Result<u8, String> {
+        let number = self.next(digest)?;
         match self.recording.decisions().get(number) {
             Some(decision @ Decision::Choice { options: recorded, taken }) => {
                 if *recorded == options {
@@ -101,17 +101,17 @@ impl Player {
 
     /// The number of the next decision. The program's actions before it must equal the recorded
     /// ones.
-    fn next(&mut self, so_far: SoFar) -> Result<usize, String> {
+    fn next(&mut self, digest: RunDigest) -> Result<usize, String> {
         let number = self.position;
         self.position += 1;
         match self.recording.hash(number) {
-            Some(hash) if hash != self.hash_of(so_far) => Err(other_events(number, so_far)),
+            Some(hash) if hash != self.hash_of(digest) => Err(other_events(number, digest)),
             _ => Ok(number),
         }
     }
 
     /// Checks the end of a run that has ended well.
-    pub(crate) fn end(&mut self, so_far: SoFar) -> Result<(), String> {
+    pub(crate) fn end(&mut self, digest: RunDigest) -> Result<(), String> {
         let recorded = self.recording.ends().get(self.runs).copied();
         self.runs += 1;
         let known = !self.recording.ends().is_empty() || self.recording.hash(0).is_some();
@@ -121,9 +121,9 @@ impl Player {
         }
         match recorded {
             Some(end)
-                if end.decisions != self.position || (end.hash != 0 && end.hash != self.hash_of(so_far)) =>
+                if end.decisions != self.position || (end.hash != 0 && end.hash != self.hash_of(digest)) =>
             {
-                Err(other_events(self.position, so_far))
+                Err(other_events(self.position, digest))
             }
             _ => Ok(()),
         }
@@ -143,7 +143,7 @@ impl Player {
     }
 }
 
-fn other_events(number: usize, SoFar { step, .. }: SoFar) -> String {
+fn other_events(number: usize, RunDigest { step, .. }: RunDigest) -> String {
     alloc::format!(
         "decision {number}: at step {step}, the program has done something else since the decision before than when it was recorded"
     )

@@ -12,7 +12,7 @@ use super::{
     order::Order,
     pct::Pct,
     recording::Recording,
-    replay::{Player, SoFar},
+    replay::{Player, RunDigest},
 };
 
 /// A source of a simulation's decisions.
@@ -178,14 +178,14 @@ impl Schedule {
     }
 
     /// Whether the source is asked before the return of a call-out, too.
-    pub(super) fn asks_at_return(&self, so_far: SoFar) -> bool {
+    pub(super) fn asks_at_return(&self, digest: RunDigest) -> bool {
         match &self.source {
             Source::RoundRobin => false,
             Source::Bytes { bytes, position } => *position < bytes.len(),
             Source::Pct(pct) => pct.asks_early(),
             Source::Seed(_) | Source::Explore(_) | Source::Follow(_) => true,
-            Source::Replay(player) => player.asks_at_return(so_far),
-            Source::Guide(guide) => guide.asks_at_return(so_far),
+            Source::Replay(player) => player.asks_at_return(digest),
+            Source::Guide(guide) => guide.asks_at_return(digest),
         }
     }
 
@@ -195,7 +195,7 @@ impl Schedule {
         runnable: u64,
         current: usize,
         kind: PointKind,
-        so_far: SoFar,
+        digest: RunDigest,
     ) -> Result<Next, String> {
         match &mut self.source {
             Source::RoundRobin => Ok(Next::in_turn(runnable, current)),
@@ -216,13 +216,13 @@ impl Schedule {
             Source::Pct(pct) => Ok(pct.run(runnable, current, kind)),
             // The machine asks these itself, because it knows more of the situation.
             Source::Explore(_) | Source::Follow(_) => Ok(Next::in_turn(runnable, current)),
-            Source::Replay(player) => player.run(runnable, kind, so_far),
-            Source::Guide(guide) => guide.run(runnable, current, kind, so_far),
+            Source::Replay(player) => player.run(runnable, kind, digest),
+            Source::Guide(guide) => guide.run(runnable, current, kind, digest),
         }
     }
 
     /// Which of `options` possibilities, from 0.
-    pub(crate) fn choose(&mut self, options: u8, so_far: SoFar) -> Result<u8, String> {
+    pub(crate) fn choose(&mut self, options: u8, digest: RunDigest) -> Result<u8, String> {
         match &mut self.source {
             Source::RoundRobin => Ok(0),
             Source::Seed(state) => Ok(((random(state) >> 32) % u64::from(options)) as u8),
@@ -236,8 +236,8 @@ impl Schedule {
             Source::Pct(pct) => Ok(pct.choose(options)),
             Source::Explore(search) => search.choose(options),
             Source::Follow(follower) => Ok(follower.choose(options)),
-            Source::Replay(player) => player.choose(options, so_far),
-            Source::Guide(guide) => guide.choose(options, so_far),
+            Source::Replay(player) => player.choose(options, digest),
+            Source::Guide(guide) => guide.choose(options, digest),
         }
     }
 
@@ -245,11 +245,11 @@ impl Schedule {
     ///
     /// # Errors
     /// The recording that is replayed goes on, or is that of another run.
-    pub(crate) fn end(&mut self, unloaded: bool, so_far: SoFar) -> Result<(), String> {
+    pub(crate) fn end(&mut self, unloaded: bool, digest: RunDigest) -> Result<(), String> {
         match &mut self.source {
             Source::Replay(player) if unloaded => player.unloaded(),
-            Source::Replay(player) => player.end(so_far),
-            Source::Guide(guide) => guide.end(unloaded, so_far),
+            Source::Replay(player) => player.end(digest),
+            Source::Guide(guide) => guide.end(unloaded, digest),
             _ => Ok(()),
         }
     }
@@ -261,12 +261,12 @@ mod tests {
     use crate::engine::{
         choice::after,
         recording::{Decision, Recording},
-        replay::SoFar,
+        replay::RunDigest,
     };
 
     fn run(schedule: &mut Schedule, runnable: u64, current: usize) -> (usize, u32) {
         let Next { processor, points, .. } =
-            schedule.run(runnable, current, PointKind::Before, SoFar::default()).unwrap();
+            schedule.run(runnable, current, PointKind::Before, RunDigest::default()).unwrap();
         (processor, points)
     }
 
@@ -282,18 +282,19 @@ mod tests {
     #[test]
     fn a_byte_is_points_a_processor_and_where_the_run_may_end() {
         let mut schedule = Schedule::bytes(vec![0b001_00101, 0b111_11111, 7]);
-        let mut asked = |runnable| schedule.run(runnable, 1, PointKind::Before, SoFar::default()).unwrap();
+        let mut asked =
+            |runnable| schedule.run(runnable, 1, PointKind::Before, RunDigest::default()).unwrap();
         assert_eq!(asked(0b110), Next { processor: 2, points: 5, early: false });
         assert_eq!(asked(0b110), Next { processor: 2, points: 31, early: true });
-        assert_eq!(schedule.choose(3, SoFar::default()), Ok(1));
+        assert_eq!(schedule.choose(3, RunDigest::default()), Ok(1));
         assert_eq!(run(&mut schedule, 0b110, 1), (2, 16), "round robin from here on");
-        assert_eq!(schedule.choose(3, SoFar::default()), Ok(0));
+        assert_eq!(schedule.choose(3, RunDigest::default()), Ok(0));
     }
 
     #[test]
     fn of_more_than_four_processors_a_byte_reaches_eight() {
         let mut schedule = Schedule::bytes(vec![0b111_01111, 0b101_10010]);
-        let mut asked = || schedule.run(0xFF, 0, PointKind::Before, SoFar::default()).unwrap();
+        let mut asked = || schedule.run(0xFF, 0, PointKind::Before, RunDigest::default()).unwrap();
         assert_eq!(asked(), Next { processor: 7, points: 15, early: false });
         assert_eq!(asked(), Next { processor: 5, points: 2, early: true });
     }
@@ -304,7 +305,7 @@ mod tests {
         let mut seen = [[[false; 2]; 32]; 3];
         for _ in 0..40_000 {
             let Next { processor, points, early } =
-                schedule.run(0b111, 0, PointKind::Before, SoFar::default()).unwrap();
+                schedule.run(0b111, 0, PointKind::Before, RunDigest::default()).unwrap();
             seen[processor][points as usize][usize::from(early)] = true;
         }
         assert!(seen.iter().flatten().flatten().all(|seen| *seen));
@@ -317,10 +318,10 @@ mod tests {
             Decision::Run { processor: 5, points: 1 },
         ]);
         let mut schedule = Schedule::replay(recording);
-        assert_eq!(schedule.choose(2, SoFar::default()), Ok(1));
-        let misfit = schedule.run(0b11, 0, PointKind::Before, SoFar::default()).unwrap_err();
+        assert_eq!(schedule.choose(2, RunDigest::default()), Ok(1));
+        let misfit = schedule.run(0b11, 0, PointKind::Before, RunDigest::default()).unwrap_err();
         assert_eq!(misfit, "decision 1: processor 5 is not runnable");
-        assert!(schedule.choose(2, SoFar::default()).unwrap_err().contains("decision 2"));
+        assert!(schedule.choose(2, RunDigest::default()).unwrap_err().contains("decision 2"));
     }
 
     #[test]

@@ -40,7 +40,7 @@ mod watch;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) use signal as host;
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-#[path = "nowhere.rs"]
+#[path = "unhandled.rs"]
 pub(crate) mod host;
 
 extern crate alloc;

@@ -65,7 +65,7 @@ fn message(payload: &dyn Any) -> &str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a value that is no text")
 }
 
-/// Takes the panic that runs the hook out of std's count, because that panic never ends. std counts
+/// Takes the panic that runs the hook out of std's count, as that panic never ends. std counts
 /// the end of a panic that a hook raises, but not its beginning. Returns whether this thread has no
 /// other panic.
 fn forget_panic() -> bool {

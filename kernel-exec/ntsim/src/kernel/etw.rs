@@ -26,9 +26,9 @@ pub(crate) struct Registration {
     pub(crate) leaving: bool,
 }
 
-/// The combined demands of the sessions that listen to a provider.
+/// The events that the sessions of a provider have enabled together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Demand {
+pub(crate) struct EnabledEvents {
     pub(crate) level: u8,
     pub(crate) any: u64,
     pub(crate) all: u64,
@@ -131,16 +131,18 @@ impl Etw {
             .filter(move |listener| listener.enabled && listener.session.provider == provider)
     }
 
-    /// Returns the demand on a provider: the highest level, the keywords of all sessions, and the
-    /// keywords that all sessions want in every event. None means that no session listens.
-    pub(crate) fn demand(&self, provider: GUID) -> Option<Demand> {
+    /// Returns the events that sessions have enabled of a provider.
+    ///
+    /// These are the highest level, the keywords of all sessions, and the keywords that all
+    /// sessions want in every event. `None` means that no session listens.
+    pub(crate) fn enabled(&self, provider: GUID) -> Option<EnabledEvents> {
         self.listening(provider)
-            .map(|Listener { session, .. }| Demand {
+            .map(|Listener { session, .. }| EnabledEvents {
                 level: session.level,
                 any: session.match_any_keyword,
                 all: session.match_all_keyword,
             })
-            .reduce(|one, other| Demand {
+            .reduce(|one, other| EnabledEvents {
                 level: one.level.max(other.level),
                 // 0 asks for all keywords.
                 any: if one.any == 0 || other.any == 0 { 0 } else { one.any | other.any },

@@ -1,6 +1,7 @@
-//! The driver object and what it points to
-//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/ns-wdm-_driver_object,
-//! learn.microsoft.com/windows-hardware/drivers/kernel/introduction-to-driver-objects).
+//! The driver object and what it points to.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/ddi/wdm/ns-wdm-_driver_object,
+//! learn.microsoft.com/windows-hardware/drivers/kernel/introduction-to-driver-objects.
 
 use core::{cell::Cell, ptr::NonNull};
 

@@ -17,7 +17,7 @@ use crate::{
     engine::machine::Machine,
     etw::{Data, Event},
     kernel::{
-        etw::{Demand, Registration},
+        etw::{EnabledEvents, Registration},
         pool::Request,
         wait::{Wait, WaitKind},
     },
@@ -172,8 +172,8 @@ pub(crate) fn call_enable_callback(
     let Some(Registration { provider, callback: Some(callback), context, .. }) = registration else {
         return Ok(());
     };
-    let demand = machine.kernel.borrow().etw.demand(provider);
-    let Demand { level, any, all } = demand.unwrap_or(Demand { level: 0, any: 0, all: 0 });
+    let enabled = machine.kernel.borrow().etw.enabled(provider);
+    let EnabledEvents { level, any, all } = enabled.unwrap_or(EnabledEvents { level: 0, any: 0, all: 0 });
     let thread = machine.thread();
     machine.kernel.borrow_mut().etw.update(handle, |found| found.called_in = Some(thread));
     // SAFETY: the driver's callback gets the context that was registered with it, at
@@ -212,7 +212,7 @@ pub(crate) fn register(
     let context = context.expose_provenance();
     let registration = Registration { address, provider, callback, context, called_in: None, leaving: false };
     machine.kernel.borrow_mut().etw.register(registration);
-    if machine.kernel.borrow().etw.demand(provider).is_some() {
+    if machine.kernel.borrow().etw.enabled(provider).is_some() {
         let no_source = GUID::default();
         call_enable_callback(machine, address, no_source, EVENT_CONTROL_CODE_ENABLE_PROVIDER)?;
     }

@@ -16,7 +16,7 @@ pub type PIO_CSQ_PEEK_NEXT_IRP =
 pub type PIO_CSQ_ACQUIRE_LOCK = Option<unsafe extern "C" fn(Csq: PIO_CSQ, Irql: *mut KIRQL)>;
 /// Releases the lock of the driver's queue.
 pub type PIO_CSQ_RELEASE_LOCK = Option<unsafe extern "C" fn(Csq: PIO_CSQ, Irql: KIRQL)>;
-/// Completes an IRP that was canceled.
+/// Completes an IRP that was cancelled.
 pub type PIO_CSQ_COMPLETE_CANCELED_IRP = Option<unsafe extern "C" fn(Csq: PIO_CSQ, Irp: PIRP)>;
 
 /// A cancel-safe queue.

@@ -1,6 +1,8 @@
-//! Event tracing (learn.microsoft.com/windows/win32/api/evntprov/, pages
+//! Event tracing.
+//!
+//! Documented at learn.microsoft.com/windows/win32/api/evntprov/, pages
 //! `ns-evntprov-event_descriptor`, `ns-evntprov-event_data_descriptor` and
-//! `ns-evntprov-event_filter_descriptor`; also `nc-wdm-etwenablecallback`).
+//! `ns-evntprov-event_filter_descriptor`; also `nc-wdm-etwenablecallback`.
 
 use core::fmt::{self, Display, Formatter};
 

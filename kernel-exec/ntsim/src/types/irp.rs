@@ -176,7 +176,7 @@ pub const IRP_MJ_WRITE: usize = 4;
 pub const IRP_MJ_DEVICE_CONTROL: usize = 14;
 /// A driver has returned STATUS_PENDING, or will do so.
 pub const SL_PENDING_RETURNED: UCHAR = 0x01;
-/// The completion routine is called for a request that was canceled.
+/// The completion routine is called for a request that was cancelled.
 pub const SL_INVOKE_ON_CANCEL: UCHAR = 0x20;
 /// The completion routine is called for a request that succeeded.
 pub const SL_INVOKE_ON_SUCCESS: UCHAR = 0x40;

@@ -46,9 +46,8 @@ pub struct BugCheck {
     pub irql: u8,
     /// The rule that was broken, with the objects concerned.
     pub rule: String,
-    /// The running functions of the driver, innermost first, with their places in the source if
-    /// known. It is present for a fault of the host and for a stack overflow. It is empty for a
-    /// broken rule, which names its objects.
+    /// The running functions of the driver and of the test, innermost first, with their places in
+    /// the source if known. It is empty if no code of theirs was running, as at the end of a run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<String>,
 }

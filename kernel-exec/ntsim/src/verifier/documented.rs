@@ -1,6 +1,7 @@
-//! Rules that a call's page states and that neither NT nor Driver Verifier checks. A violation is
-//! bug check 0xC4 with a first parameter of ntsim's own, as the first page lists them, unless
-//! [`Config::documented_rules`](crate::Config::documented_rules) is off.
+//! Rules that a call's page states and that neither NT nor Driver Verifier checks.
+//!
+//! A violation is bug check 0xC4 with a first parameter of ntsim's own, as the first page lists
+//! them, unless [`Config::documented_rules`](crate::Config::documented_rules) is off.
 
 extern crate alloc;
 

@@ -240,7 +240,7 @@ fn the_driver_has_a_device() {
 }
 
 #[test]
-fn who_listens_to_the_driver_hears_that_it_is_loaded_and_unloaded() {
+fn a_session_hears_that_the_driver_is_loaded_and_unloaded() {
     let mut kernel = Simulation::new(config(), Schedule::round_robin());
     let session = etw::enable(etw::Session {
         match_any_keyword: LIFE,

@@ -1,6 +1,7 @@
-//! Threads that take turns. One thread has the baton. It hands the baton on at points where the
-//! library, or a waiting thread, says that another one may come in between. A number alone decides
-//! which thread gets it.
+//! Threads that take turns.
+//!
+//! One thread has the baton. It hands the baton on at points where the library, or a waiting
+//! thread, says that another one may come in between. A number alone decides which thread gets it.
 
 use core::cell::RefCell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

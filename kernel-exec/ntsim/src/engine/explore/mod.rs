@@ -34,7 +34,7 @@ pub(crate) mod search;
 
 extern crate alloc;
 
-use self::search::{Bounds, Rest, Search};
+use self::search::{Bounds, PruneReason, Search};
 use super::{recording::Recording, schedule::Schedule};
 use crate::{config::Config, simulation::Simulation, trace::Trace, verifier::stop::Stop};
 
@@ -206,8 +206,8 @@ pub fn explore(
         };
         explored.complete &= !walked.gave_way();
         match walked.rest() {
-            Some(Rest::Redundant) => explored.redundant += 1,
-            Some(Rest::TooLong) => explored.complete = false,
+            Some(PruneReason::Redundant) => explored.redundant += 1,
+            Some(PruneReason::TooLong) => explored.complete = false,
             None => {}
         }
         if !walked.advance() {

@@ -28,7 +28,7 @@ pub(crate) struct Bounds {
 
 /// The situation in which the schedule is asked.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Situation<'a> {
+pub(crate) struct SchedulePoint<'a> {
     /// A bit for each processor that can run.
     pub(crate) runnable: u64,
     /// The current processor.
@@ -57,7 +57,7 @@ pub(crate) struct Search {
     seen: usize,
     /// Set once nothing new can come of this run, or it is too long. It then goes on by round
     /// robin.
-    rest: Option<Rest>,
+    rest: Option<PruneReason>,
     /// How many decisions in a row have let the running processor go on, though another one could
     /// run.
     streak: usize,
@@ -67,7 +67,7 @@ pub(crate) struct Search {
 
 /// The reason why a run goes on without new decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rest {
+pub(crate) enum PruneReason {
     /// The rest of the run equals an earlier run but for the order of steps that commute.
     Redundant,
     /// The run has made as many decisions as it may.
@@ -94,7 +94,7 @@ struct Run {
     /// The number of objects that had names before it.
     named: u32,
     /// The processors that need not run next, because their outcome is known.
-    sleep: Vec<Sleeper>,
+    sleep: Vec<SleepSetEntry>,
     taken: usize,
     /// Whether the running processor had to give way. Then there is no other possibility, and it is
     /// no preemption.
@@ -111,7 +111,7 @@ struct Run {
 /// A processor with a next transition that has been explored, from here or from an earlier
 /// decision. Nothing since then has touched its objects.
 #[derive(Debug, Clone)]
-struct Sleeper {
+struct SleepSetEntry {
     processor: usize,
     footprint: Footprint,
     named: u32,
@@ -119,7 +119,7 @@ struct Sleeper {
     behind: bool,
 }
 
-impl Sleeper {
+impl SleepSetEntry {
     /// Whether it sleeps on after a transition with this footprint.
     fn sleeps_on(&self, footprint: &Footprint) -> bool {
         self.behind || self.footprint.independent(footprint, self.named)
@@ -186,7 +186,7 @@ impl Run {
         if bounds.prune && (bounds.preemptions.is_none() || self.running == Some(self.taken)) {
             let footprint = core::mem::take(&mut self.own);
             let behind = self.behind && footprint == Footprint::default();
-            self.sleep.push(Sleeper { processor: self.taken, footprint, named: self.named, behind });
+            self.sleep.push(SleepSetEntry { processor: self.taken, footprint, named: self.named, behind });
         }
     }
 }
@@ -197,7 +197,7 @@ impl Search {
     }
 
     /// Why the run went on without new decisions, if it did.
-    pub(crate) fn rest(&self) -> Option<Rest> {
+    pub(crate) fn rest(&self) -> Option<PruneReason> {
         self.rest
     }
 
@@ -217,9 +217,9 @@ impl Search {
     }
 
     /// The processor that runs, and for how many points.
-    pub(crate) fn run(&mut self, situation: &Situation<'_>) -> Result<Next, String> {
+    pub(crate) fn run(&mut self, situation: &SchedulePoint<'_>) -> Result<Next, String> {
         self.observe(situation.events, situation.timed);
-        let Situation { runnable, current, .. } = *situation;
+        let SchedulePoint { runnable, current, .. } = *situation;
         if self.rest.is_some() {
             return Ok(Next::in_turn(runnable, current));
         }
@@ -238,7 +238,7 @@ impl Search {
             return Ok(to(taken));
         }
         if position >= self.bounds.decisions {
-            self.rest = Some(Rest::TooLong);
+            self.rest = Some(PruneReason::TooLong);
             return Ok(Next::in_turn(runnable, current));
         }
         let (preemptions, sleep) = self.inherited();
@@ -258,7 +258,7 @@ impl Search {
         let waits = running.is_some() && self.streak >= self.bounds.fairness;
         let first = if waits { run.next_fair(current) } else { run.next(self.bounds) };
         let Some(first) = first else {
-            self.rest = Some(Rest::Redundant);
+            self.rest = Some(PruneReason::Redundant);
             return Ok(Next::in_turn(runnable, current));
         };
         run.take(first);
@@ -286,7 +286,7 @@ impl Search {
             run.everything();
         }
         if position >= self.bounds.decisions {
-            self.rest = Some(Rest::TooLong);
+            self.rest = Some(PruneReason::TooLong);
             return Ok(0);
         }
         self.path.push(Node::Choice { options, taken: 0 });
@@ -341,7 +341,7 @@ impl Search {
             Node::Choice { .. } => None,
         });
         if last.is_some_and(|run| run.add(new, timed)) && at_end {
-            self.rest = Some(Rest::Redundant);
+            self.rest = Some(PruneReason::Redundant);
         }
     }
 
@@ -354,9 +354,9 @@ impl Search {
 
     /// The state that a new decision inherits from the one before: its preemptions, and the
     /// processors that sleep on.
-    fn inherited(&mut self) -> (u32, Vec<Sleeper>) {
+    fn inherited(&mut self) -> (u32, Vec<SleepSetEntry>) {
         let Some(run) = self.last_run() else { return (0, Vec::new()) };
-        let on = |sleeper: &&Sleeper| sleeper.sleeps_on(&run.footprint);
+        let on = |sleeper: &&SleepSetEntry| sleeper.sleeps_on(&run.footprint);
         (run.preemptions + run.cost(run.taken), run.sleep.iter().filter(on).cloned().collect())
     }
 }

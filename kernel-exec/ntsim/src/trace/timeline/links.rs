@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waited_for_a_lock_goes_on_because_of_its_release() {
+    fn a_thread_that_waited_for_a_lock_goes_on_because_of_its_release() {
         let wait = What::Wait { ddi: Ddi::KeAcquireSpinLockRaiseToDpc, object: Name::Object(1) };
         let found = links(vec![
             (0, wait),

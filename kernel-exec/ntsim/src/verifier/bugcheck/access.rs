@@ -1,7 +1,10 @@
-//! Bug checks about an access to memory: 0x0A IRQL_NOT_LESS_OR_EQUAL, 0xD1
-//! DRIVER_IRQL_NOT_LESS_OR_EQUAL, 0x50 PAGE_FAULT_IN_NONPAGED_AREA, 0xBE
-//! ATTEMPTED_WRITE_TO_READONLY_MEMORY and 0xFC ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY
-//! (learn.microsoft.com/windows-hardware/drivers/debugger/, the page of each one).
+//! Bug checks about an access to memory.
+//!
+//! They are 0x0A IRQL_NOT_LESS_OR_EQUAL, 0xD1 DRIVER_IRQL_NOT_LESS_OR_EQUAL, 0x50
+//! PAGE_FAULT_IN_NONPAGED_AREA, 0xBE ATTEMPTED_WRITE_TO_READONLY_MEMORY and 0xFC
+//! ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/debugger/, the page of each one.
 
 extern crate alloc;
 

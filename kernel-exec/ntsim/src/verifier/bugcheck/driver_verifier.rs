@@ -1,5 +1,7 @@
-//! Bug check 0xC4, DRIVER_VERIFIER_DETECTED_VIOLATION: a constructor for each rule, by its subject
-//! (learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-0xc4--driver-verifier-detected-violation).
+//! Bug check 0xC4, DRIVER_VERIFIER_DETECTED_VIOLATION: a constructor for each rule, by its subject.
+//!
+//! Documentation:
+//! learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-0xc4--driver-verifier-detected-violation.
 
 pub(crate) mod documented;
 pub(crate) mod irql;

@@ -1,7 +1,8 @@
 //! Bug checks of an exception without a handler: 0x1E KMODE_EXCEPTION_NOT_HANDLED, 0x3B
 //! SYSTEM_SERVICE_EXCEPTION, 0x7E SYSTEM_THREAD_EXCEPTION_NOT_HANDLED and 0x7F
-//! UNEXPECTED_KERNEL_MODE_TRAP (learn.microsoft.com/windows-hardware/drivers/debugger/, the page of
-//! each one).
+//! UNEXPECTED_KERNEL_MODE_TRAP.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/debugger/, the page of each one.
 
 extern crate alloc;
 

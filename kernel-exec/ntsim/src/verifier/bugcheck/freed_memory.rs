@@ -78,7 +78,7 @@ pub(crate) fn lookaside_list_initialised_again(list: usize, name: impl Display) 
     lookaside(list, name, "was initialised, but is a lookaside list already")
 }
 
-/// The driver used memory as a lookaside list that is none.
+/// The driver used memory that is not a lookaside list as one.
 pub(crate) fn not_a_lookaside_list(list: usize, name: impl Display) -> Box<Violation> {
     lookaside(list, name, "is used as a lookaside list, but is not one")
 }

@@ -1,6 +1,7 @@
 //! Bug checks of the I/O manager about an IRP: 0x35 NO_MORE_IRP_STACK_LOCATIONS, 0x44
-//! MULTIPLE_IRP_COMPLETE_REQUESTS and 0xC9 DRIVER_VERIFIER_IOMANAGER_VIOLATION
-//! (learn.microsoft.com/windows-hardware/drivers/debugger/, the page of each one).
+//! MULTIPLE_IRP_COMPLETE_REQUESTS and 0xC9 DRIVER_VERIFIER_IOMANAGER_VIOLATION.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/debugger/, the page of each one.
 
 extern crate alloc;
 

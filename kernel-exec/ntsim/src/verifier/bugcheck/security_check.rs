@@ -1,5 +1,6 @@
 //! Bug check 0x139, KERNEL_SECURITY_CHECK_FAILURE: one constructor for each rule
 //! (learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-0x139--kernel-security-check-failure).
+//!
 //! The first parameter is the code of a fast failure.
 
 extern crate alloc;

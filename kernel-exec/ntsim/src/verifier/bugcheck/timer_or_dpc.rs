@@ -35,14 +35,14 @@ fn object_in(kind: Object, address: usize, memory: &Range<usize>, rule: String) 
     violation(TIMER_OR_DPC_INVALID, parameters, rule)
 }
 
-/// The driver used memory as a DPC that is none.
+/// The driver used memory that is not a DPC as one.
 pub(crate) fn not_a_dpc(address: usize, name: impl Display) -> Box<Violation> {
     let rule =
         format!("{name} is used as a DPC, but KeInitializeDpc has not made it one, or it was overwritten");
     object(Object::Dpc, address, rule)
 }
 
-/// The driver used memory as a timer that is none.
+/// The driver used memory that is not a timer as one.
 pub(crate) fn not_a_timer(address: usize, name: impl Display) -> Box<Violation> {
     let rule = format!(
         "{name} is used as a timer, but KeInitializeTimer(Ex) has not made it one, or it was overwritten"

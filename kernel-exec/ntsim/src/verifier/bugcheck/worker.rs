@@ -85,7 +85,7 @@ pub(crate) fn no_such_queue(item: usize, caller: &str, queue: i32) -> Box<Violat
     invalid(kind::NO_SUCH_QUEUE, item, queue as u64, 0, rule)
 }
 
-/// The driver used memory as a work item that is none.
+/// The driver used memory that is not a work item as one.
 pub(crate) fn not_a_work_item(item: usize, name: impl Display) -> Box<Violation> {
     let rule =
         format!("{name} is used as a work item, but was not initialised as one, or was overwritten since");

@@ -104,7 +104,7 @@ pub(crate) fn opposite_order(
     detected([OPPOSITE_ORDER, lock as u64, held as u64, 0], rule)
 }
 
-/// The driver used a word as a spin lock that is none.
+/// The driver used a word that is not a spin lock as one.
 pub(crate) fn not_a_spin_lock(lock: usize, name: impl Display, word: u64) -> Box<Violation> {
     let rule = format!(
         "no processor holds spin lock {name}, but its word is {word:#x}: not initialised, or overwritten"
