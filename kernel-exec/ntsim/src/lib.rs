@@ -313,3 +313,8 @@ pub use verifier::{
     irql::Ddi,
     stop::{Stop, Wait},
 };
+
+/// The guide's example compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/testing-your-driver.md")]
+struct Guide;
