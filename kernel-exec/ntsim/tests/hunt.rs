@@ -197,7 +197,7 @@ fn a_leak_of_a_failed_allocation_is_found() {
     assert!(matches!(&found.stop, Stop::BugCheck(bug) if (bug.code, bug.parameters[0]) == (0xC4, 0x62)));
 }
 
-/// A program whose actions depend on how often it has run.
+/// A program with actions that depend on how often it has run.
 fn depends_on_the_host(kernel: &mut Simulation, runs: &'static HostU32) -> Result<(), Stop> {
     kernel.run_on(0, || {
         free(allocate(8));

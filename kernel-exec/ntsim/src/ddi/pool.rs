@@ -78,8 +78,8 @@ pub unsafe extern "C" fn ExAllocatePool3(
 /// Allocates memory of a POOL_TYPE, not zeroed.
 ///
 /// Rules and bug checks are those of [`ExAllocatePool2`]. Bug check 0xC2 (0x9B) for a tag of 0.
-/// Pool types beyond the six of [`_POOL_TYPE`](crate::types::_POOL_TYPE) end the run as not supported
-/// (`nf-wdm-exallocatepoolwithtag`).
+/// Pool types beyond the six of [`_POOL_TYPE`](crate::types::_POOL_TYPE) end the run as not
+/// supported (`nf-wdm-exallocatepoolwithtag`).
 ///
 /// # Safety
 /// The same as for [`ExAllocatePool2`].
