@@ -9,7 +9,10 @@ use crate::{
     engine::{entry::here, machine::Machine},
     program::driver_object,
     simulation::Simulation,
-    subsystem::driver_object::{DriverEntry, begin_load, begin_unload, end_load},
+    subsystem::{
+        driver_object::{DriverEntry, begin_load, begin_unload, end_load},
+        file_object,
+    },
     types::{NTSTATUS, PUNICODE_STRING, STATUS_SUCCESS, UNICODE_STRING},
     verifier::{stop::Stop, unload},
 };
@@ -89,8 +92,8 @@ impl Simulation {
     ///
     /// # Errors
     /// The same as for [`Simulation::unload_with`]. NT does not unload a driver without an Unload
-    /// routine, or one with a device that a work item holds because it is queued or its routine
-    /// runs. These are [`Stop::Failure`] of the oracle `unload`.
+    /// routine, one with a device that a work item holds because it is queued or its routine runs,
+    /// or one with a file that is open ([`io`](crate::io)). These are [`Stop::Failure`] of the oracle `unload`.
     ///
     /// # Panics
     /// Panics as [`Simulation::run`] does.
@@ -115,6 +118,9 @@ impl Simulation {
         }
         // SAFETY: the caller promises that the routine keeps the DDIs' promises.
         let unload = move || unsafe { unload(driver) };
+        if let Some(open) = file_object::describe_open(self.machine()) {
+            return refused(alloc::format!("Unload is not called while {open}"));
+        }
         let program = move || {
             if let Some(machine) = here() {
                 begin_unload(&machine);

@@ -3,6 +3,7 @@
 extern crate alloc;
 
 use super::{
+    io_request,
     irp::{self, location, read, read_location, write, write_location},
     spin_lock,
 };
@@ -111,6 +112,9 @@ pub(crate) fn complete(machine: &Machine, irp: PIRP) -> Checked<()> {
                 current,
                 IO_STACK_LOCATION { Control: stack.Control | SL_PENDING_RETURNED, ..stack },
             );
+        }
+        if current > value.StackCount && io_request::complete(machine, irp)? {
+            return Ok(());
         }
         if current > value.StackCount {
             let message = alloc::format!(

@@ -3,8 +3,8 @@
 use core::ptr::null_mut;
 
 use super::{
-    BOOLEAN, CCHAR, CSHORT, KIRQL, LIST_ENTRY, NTSTATUS, PDEVICE_OBJECT, PKTHREAD, PVOID, UCHAR, ULONG,
-    ULONG_PTR, USHORT,
+    BOOLEAN, CCHAR, CSHORT, KIRQL, LIST_ENTRY, NTSTATUS, PDEVICE_OBJECT, PFILE_OBJECT, PKTHREAD, PVOID,
+    UCHAR, ULONG, ULONG_PTR, USHORT,
 };
 
 /// A cancel routine, with the device and the IRP. It is called at DISPATCH_LEVEL with the cancel
@@ -46,7 +46,7 @@ pub struct _IO_STACK_LOCATION {
     /// The device.
     pub DeviceObject: PDEVICE_OBJECT,
     /// The file.
-    pub FileObject: PVOID,
+    pub FileObject: PFILE_OBJECT,
     /// The routine to call when the driver below has completed the request.
     pub CompletionRoutine: PIO_COMPLETION_ROUTINE,
     /// The routine's context.
@@ -123,7 +123,7 @@ pub struct _IRP {
     /// A field for the queues of the driver that has the request.
     pub ListEntry: LIST_ENTRY,
     pub(crate) CurrentStackLocation: PIO_STACK_LOCATION,
-    pub(crate) OriginalFileObject: PVOID,
+    pub(crate) OriginalFileObject: PFILE_OBJECT,
     pub(crate) IrpExtension: PVOID,
 }
 /// An I/O request packet.
