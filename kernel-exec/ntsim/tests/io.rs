@@ -11,9 +11,9 @@
 mod common;
 
 use core::cell::{Cell, RefCell};
+use std::{collections::BTreeSet, rc::Rc};
 
 use common::{io::*, irps::*, *};
-
 use ntsim::{Config, Schedule, Simulation, Stop, ddi, io, types::*};
 
 type Dispatch = unsafe extern "C" fn(PDEVICE_OBJECT, PIRP) -> NTSTATUS;
@@ -42,8 +42,9 @@ fn logged() -> Vec<String> {
 
 /// Sets the dispatch routine of a function.
 fn set(major: usize, routine: Dispatch) {
-    // SAFETY: the driver object lives as long as the simulation, and its table has this index.
-    unsafe { (*ntsim::driver_object()).MajorFunction[major] = routine as *mut core::ffi::c_void };
+    // SAFETY: the driver object lives as long as the simulation, and no other reference is used.
+    let driver = unsafe { &mut *ntsim::driver_object() };
+    *driver.MajorFunction.get_mut(major).unwrap() = routine as *mut core::ffi::c_void;
 }
 
 /// Sets the dispatch routine of all functions but control requests.
@@ -112,14 +113,30 @@ fn complete_kept() -> bool {
     mine.is_some_and(|irp| irp.complete(STATUS_SUCCESS) == STATUS_SUCCESS)
 }
 
+/// The fields of an IRP that the driver has.
+fn fields<'a>(irp: Irp) -> &'a mut IRP {
+    // SAFETY: the driver has the IRP, and no other reference is used.
+    unsafe { &mut *irp.0 }
+}
+
 fn information(irp: Irp, information: u64) {
-    // SAFETY: the driver has the IRP.
-    unsafe { (*irp.0).IoStatus.Information = information };
+    fields(irp).IoStatus.Information = information;
 }
 
 fn system_buffer(irp: Irp) -> *mut u8 {
-    // SAFETY: the driver has the IRP.
-    unsafe { (*irp.0).AssociatedIrp.cast() }
+    fields(irp).AssociatedIrp.cast()
+}
+
+/// The fields of a device that exists.
+fn object<'a>(device: PDEVICE_OBJECT) -> &'a mut DEVICE_OBJECT {
+    // SAFETY: the device exists, and no other reference is used.
+    unsafe { &mut *device }
+}
+
+/// The first device of the driver.
+fn first() -> Device {
+    // SAFETY: the driver object lives as long as the simulation.
+    Device(unsafe { (*ntsim::driver_object()).DeviceObject })
 }
 
 /// Adds one to each byte of the system buffer, and claims the information that the test wants.
@@ -129,7 +146,8 @@ unsafe extern "C" fn adds_one(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     for index in 0..first.max(second) as usize {
         let byte = system_buffer(irp).wrapping_add(index);
         // SAFETY: the buffer has this length.
-        unsafe { *byte = (*byte).wrapping_add(1) };
+        let byte = unsafe { &mut *byte };
+        *byte = byte.wrapping_add(1);
     }
     information(irp, driver().information.get());
     irp.complete(STATUS_SUCCESS)
@@ -138,8 +156,7 @@ unsafe extern "C" fn adds_one(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
 /// A device that can be opened, with these flags.
 fn device(flags: u32) -> Device {
     let device = Device::new();
-    // SAFETY: the device exists.
-    unsafe { (*device.0).Flags = (*device.0).Flags & !DO_DEVICE_INITIALIZING | flags };
+    object(device.0).Flags = device.flags() & !DO_DEVICE_INITIALIZING | flags;
     set_all(succeeds);
     device
 }
@@ -292,8 +309,10 @@ fn a_warning_has_data_and_an_error_none() {
 unsafe extern "C" fn uses_the_clients(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     let irp = Irp(irp);
     let input: *const u8 = core::ptr::with_exposed_provenance(irp.current().Parameters[3] as usize);
-    // SAFETY: the driver has the IRP, and each buffer has a byte.
-    unsafe { (*irp.0).UserBuffer.cast::<u8>().write(*input + 1) };
+    // SAFETY: the client's input has a byte.
+    let byte = unsafe { input.read() } + 1;
+    // SAFETY: the client has room for a byte.
+    unsafe { fields(irp).UserBuffer.cast::<u8>().write(byte) };
     information(irp, 1);
     irp.complete(STATUS_SUCCESS)
 }
@@ -348,13 +367,13 @@ fn a_request_that_is_dropped_is_cancelled() {
 
 #[test]
 fn a_cancel_may_meet_the_completion() {
-    let mut outcomes = std::collections::BTreeSet::new();
+    let mut outcomes = BTreeSet::new();
     ntsim::hunt(Config { processors: 2, special_pool: true, ..Config::default() })
         .seeds(300)
         .explore(ntsim::Limits::default())
         .run(|kernel| {
-            let seen = std::rc::Rc::new(Cell::new(0));
-            let result = std::rc::Rc::clone(&seen);
+            let seen = Rc::new(Cell::new(0));
+            let result = Rc::clone(&seen);
             kernel.run_on(0, || set(IRP_MJ_READ, succeeds))?;
             kernel
                 .programs()
@@ -381,8 +400,8 @@ fn a_cancel_may_meet_the_completion() {
 #[test]
 fn several_programs_share_a_file() {
     ntsim::hunt(Config { processors: 3, special_pool: true, ..Config::default() }).seeds(200).run(|kernel| {
-        let shared = std::rc::Rc::new(RefCell::new(Vec::new()));
-        let files = std::rc::Rc::clone(&shared);
+        let shared = Rc::new(RefCell::new(Vec::new()));
+        let files = Rc::clone(&shared);
         kernel.run_on(0, move || {
             let (_, file) = buffered();
             set(IRP_MJ_DEVICE_CONTROL, adds_one);
@@ -401,8 +420,7 @@ fn several_programs_share_a_file() {
         programs.run()?;
         kernel.run_on(0, || {
             assert_eq!(logged(), ["create", "cleanup", "close"]);
-            // SAFETY: the driver has one device, which is not used any more.
-            unsafe { ddi::IoDeleteDevice((*ntsim::driver_object()).DeviceObject) };
+            first().delete();
         })?;
         kernel.unload()
     });
@@ -413,8 +431,7 @@ fn memory_may_be_low_but_a_close_needs_none() {
     ntsim::hunt(Config { special_pool: true, ..Config::default() }).starve(40).run(|kernel| {
         kernel.run_on(0, || {
             let Some(device) = Device::try_new(0) else { return };
-            // SAFETY: the device exists.
-            unsafe { (*device.0).Flags = DO_BUFFERED_IO };
+            object(device.0).Flags = DO_BUFFERED_IO;
             set_all(succeeds);
             match io::open(device.0) {
                 Ok(file) => {
@@ -432,16 +449,14 @@ fn memory_may_be_low_but_a_close_needs_none() {
 }
 
 unsafe extern "C" fn forwards(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
-    // SAFETY: the driver's list of devices has the one below.
-    let below = unsafe { (*device).NextDevice };
+    let below = object(device).NextDevice;
     Irp(irp).copy_to_next();
     Irp(irp).send(Device(below));
     STATUS_SUCCESS
 }
 
 unsafe extern "C" fn by_device(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
-    // SAFETY: the device exists.
-    match unsafe { (*device).StackSize } {
+    match object(device).StackSize {
         // SAFETY: the arguments are the system's.
         1 => unsafe { keeps(device, irp) },
         // SAFETY: the arguments are the system's.
@@ -455,8 +470,7 @@ fn a_status_that_is_not_the_requests_is_a_finding() {
         failure(move || {
             let _below = device(DO_BUFFERED_IO);
             let above = device(DO_BUFFERED_IO);
-            // SAFETY: the device exists.
-            unsafe { (*above.0).StackSize = 2 };
+            object(above.0).StackSize = 2;
             let file = io::open(above.0).unwrap();
             set(IRP_MJ_READ, dispatch);
             assert!(file.read(&mut [0; 4]).is_err(), "the run has ended");
@@ -478,9 +492,8 @@ unsafe extern "C" fn returns_pending(_device: PDEVICE_OBJECT, irp: PIRP) -> NTST
     STATUS_PENDING
 }
 
-unsafe extern "C" fn unload(driver: PDRIVER_OBJECT) {
-    // SAFETY: the driver has one device, which is not used any more.
-    unsafe { ddi::IoDeleteDevice((*driver).DeviceObject) };
+unsafe extern "C" fn unload(_driver: PDRIVER_OBJECT) {
+    first().delete();
 }
 
 unsafe extern "C" fn entry(driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NTSTATUS {
@@ -490,23 +503,23 @@ unsafe extern "C" fn entry(driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NT
     STATUS_SUCCESS
 }
 
-fn open_first() -> io::File {
-    // SAFETY: the driver is loaded.
-    io::open(unsafe { (*ntsim::driver_object()).DeviceObject }).unwrap()
-}
-
 #[test]
 fn a_driver_is_not_unloaded_while_a_file_is_open() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
     // SAFETY: the driver keeps the promises of the DDIs.
     assert_eq!(unsafe { kernel.load_driver(0, entry) }, Ok(0));
-    kernel.run_on(0, || core::mem::forget(open_first())).unwrap();
+    let kept = Rc::new(Cell::new(None));
+    let file = Rc::clone(&kept);
+    kernel.run_on(0, move || file.set(Some(io::open(first().0).unwrap()))).unwrap();
     // SAFETY: the driver keeps the promises of the DDIs.
     let refused = unsafe { kernel.unload_driver(0) }.unwrap_err().to_string();
     assert!(
         refused.starts_with("unload: ") && refused.contains("1 open handles and 0 requests"),
         "{refused}"
     );
+    kernel.run_on(0, move || drop(kept.take())).unwrap();
+    // SAFETY: the driver keeps the promises of the DDIs.
+    assert_eq!(unsafe { kernel.unload_driver(0) }, Ok(()));
 }
 
 /// A dispatch routine that gives a read to a DPC of the other processor, and then writes to it.

@@ -8,14 +8,20 @@ pub(crate) use ntcom::nt::{DEVICE_OBJECT, IRP};
 #[cfg(feature = "sim")]
 mod names {
     pub(crate) use ntsim::{
-        ddi::{DbgPrintEx, IoCreateDevice, IoDeleteDevice, IoGetCurrentIrpStackLocation},
+        ddi::{DbgPrintEx, IoCreateDevice, IoDeleteDevice, IoGetCurrentIrpStackLocation, IofCompleteRequest},
         types::{
-            DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IO_STACK_LOCATION, IRP_MJ_READ,
-            UNICODE_STRING,
+            DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IO_STACK_LOCATION, IRP_MJ_CLOSE,
+            IRP_MJ_CREATE, IRP_MJ_READ, UNICODE_STRING,
         },
     };
 
     use super::{DEVICE_OBJECT, IRP};
+
+    /// Sets the result of a request without data.
+    pub(crate) fn set_status(irp: &mut IRP, status: i32) {
+        irp.IoStatus.Status = status;
+        irp.IoStatus.Information = 0;
+    }
 
     pub(crate) type Dispatch = unsafe extern "C" fn(*mut DEVICE_OBJECT, *mut IRP) -> i32;
 
@@ -40,9 +46,11 @@ mod names {
 mod names {
     pub(crate) use wdk_sys::{
         DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IO_STACK_LOCATION, UNICODE_STRING,
-        ntddk::{DbgPrintEx, IoCreateDevice, IoDeleteDevice},
+        ntddk::{DbgPrintEx, IoCreateDevice, IoDeleteDevice, IofCompleteRequest},
     };
 
+    pub(crate) const IRP_MJ_CLOSE: usize = wdk_sys::IRP_MJ_CLOSE as usize;
+    pub(crate) const IRP_MJ_CREATE: usize = wdk_sys::IRP_MJ_CREATE as usize;
     pub(crate) const IRP_MJ_READ: usize = wdk_sys::IRP_MJ_READ as usize;
 
     use super::{DEVICE_OBJECT, IRP};
@@ -53,6 +61,12 @@ mod names {
         if let Some(entry) = driver.MajorFunction.get_mut(major) {
             *entry = Some(routine);
         }
+    }
+
+    /// Sets the result of a request without data.
+    pub(crate) fn set_status(irp: &mut IRP, status: i32) {
+        irp.IoStatus.__bindgen_anon_1.Status = status;
+        irp.IoStatus.Information = 0;
     }
 
     /// IoGetCurrentIrpStackLocation, which is an inline function in C.
