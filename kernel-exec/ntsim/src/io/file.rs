@@ -87,15 +87,16 @@ fn open_named(device: PDEVICE_OBJECT, name: &[u16]) -> Result<File, NTSTATUS> {
         ..NOTHING
     };
     let status = send(number, Memory::Scarce, &create).wait().status;
-    with("io::open", |machine| {
-        let Some(file) = machine.kernel.borrow().io.file(number) else { return };
-        if status < 0 {
-            machine.checked(file_object::delete(machine, file))
-        } else {
-            file_object::opened(file)
-        }
-    });
-    if status < 0 { Err(status) } else { Ok(File { number }) }
+    if status < 0 {
+        with("io::open", |machine| {
+            let refused = machine.kernel.borrow().io.file(number);
+            if let Some(file) = refused {
+                machine.checked(file_object::delete(machine, file));
+            }
+        });
+        return Err(status);
+    }
+    Ok(File { number })
 }
 
 fn check_irql(machine: &Machine, what: &str) {
@@ -301,7 +302,7 @@ impl Drop for File {
             };
             machine.kernel.borrow_mut().io.update_file(file.number, change)
         });
-        if let Some(file) = last.filter(|file| file.handles == 0) {
+        if last.is_some_and(|file| file.handles == 0) {
             let cleanup = Ask {
                 what: "cleanup request",
                 major: IRP_MJ_CLEANUP as u8,
@@ -310,7 +311,6 @@ impl Drop for File {
             };
             // The status of a cleanup request has no effect.
             drop(send(number, Memory::Reserved, &cleanup).wait());
-            file_object::cleaned_up(file);
             end(number);
         }
     }

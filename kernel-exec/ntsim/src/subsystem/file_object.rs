@@ -14,9 +14,9 @@ use crate::{
     engine::machine::Machine,
     kernel::{io::OpenFile, pool::Request},
     types::{
-        DISPATCHER_HEADER, DO_DEVICE_INITIALIZING, DO_EXCLUSIVE, DRVO_UNLOAD_INVOKED, FILE_OBJECT,
-        FO_CLEANUP_COMPLETE, FO_HANDLE_CREATED, KEVENT, LIST_ENTRY, NTSTATUS, PDEVICE_OBJECT, PFILE_OBJECT,
-        STATUS_ACCESS_DENIED, STATUS_INSUFFICIENT_RESOURCES, STATUS_NO_SUCH_DEVICE, UNICODE_STRING,
+        DISPATCHER_HEADER, DO_DEVICE_INITIALIZING, DO_EXCLUSIVE, DRVO_UNLOAD_INVOKED, FILE_OBJECT, KEVENT,
+        LIST_ENTRY, NTSTATUS, PDEVICE_OBJECT, PFILE_OBJECT, STATUS_ACCESS_DENIED,
+        STATUS_INSUFFICIENT_RESOURCES, STATUS_NO_SUCH_DEVICE, UNICODE_STRING,
     },
     verifier::Checked,
 };
@@ -31,16 +31,6 @@ static NUMBERS: AtomicU64 = AtomicU64::new(1);
 /// Returns a number for a file or request.
 pub(crate) fn next_number() -> u64 {
     NUMBERS.fetch_add(1, Ordering::Relaxed)
-}
-
-fn read(file: PFILE_OBJECT) -> FILE_OBJECT {
-    // SAFETY: every caller has looked up the file, so it is one of the machine's and alive.
-    unsafe { file.read() }
-}
-
-fn write(file: PFILE_OBJECT, value: FILE_OBJECT) {
-    // SAFETY: every caller has looked up the file, so it is one of the machine's and alive.
-    unsafe { file.write(value) }
 }
 
 /// Returns the pointer to the file with this address.
@@ -117,7 +107,8 @@ pub(crate) fn create(
         IrpList: LIST_ENTRY { Flink: list, Blink: list },
         ..FILE_OBJECT::default()
     };
-    write(file, fresh);
+    // SAFETY: the block was just allocated with room for the object.
+    unsafe { file.write(fresh) };
     device::reference(machine, device as usize)?;
     let number = next_number();
     let open = OpenFile { number, address, device: device as usize, handles: 1, requests: 0, closed: false };
@@ -130,18 +121,6 @@ pub(crate) fn device_flags(file: OpenFile) -> u32 {
     let device: PDEVICE_OBJECT = core::ptr::with_exposed_provenance_mut(file.device);
     // SAFETY: the file's reference keeps the device alive.
     unsafe { device.read() }.Flags
-}
-
-/// Notes that the file has a handle, after its driver has opened it.
-pub(crate) fn opened(file: OpenFile) {
-    let value = read(pointer(file.address));
-    write(pointer(file.address), FILE_OBJECT { Flags: value.Flags | FO_HANDLE_CREATED, ..value });
-}
-
-/// Notes that the driver knows of the last handle's end.
-pub(crate) fn cleaned_up(file: OpenFile) {
-    let value = read(pointer(file.address));
-    write(pointer(file.address), FILE_OBJECT { Flags: value.Flags | FO_CLEANUP_COMPLETE, ..value });
 }
 
 /// Deletes a file object after its last request.

@@ -112,13 +112,13 @@ pub(crate) fn next_location(machine: &Machine, irp: PIRP, ddi: Ddi) -> Checked<i
 /// Allocates an IRP. Null if memory is low.
 pub(crate) fn allocate(machine: &Machine, stack: CCHAR, quota: bool) -> Checked<PIRP> {
     let irp = pool::allocate(machine, request(stack))?.cast();
-    Ok(initialized(machine, irp, stack, quota))
+    Ok(made(machine, irp, stack, quota))
 }
 
 /// Allocates an IRP from the system's reserve. Null only if the arena has no room.
 pub(crate) fn allocate_of_reserve(machine: &Machine, stack: CCHAR) -> Checked<PIRP> {
     let irp = pool::allocate_of_reserve(machine, request(stack))?.cast();
-    Ok(initialized(machine, irp, stack, false))
+    Ok(made(machine, irp, stack, false))
 }
 
 /// Returns the request for the block of an IRP.
@@ -128,7 +128,7 @@ fn request(stack: CCHAR) -> Request {
 }
 
 /// Initialises a new IRP, unless it is null.
-fn initialized(machine: &Machine, irp: PIRP, stack: CCHAR, quota: bool) -> PIRP {
+fn made(machine: &Machine, irp: PIRP, stack: CCHAR, quota: bool) -> PIRP {
     if irp.is_null() {
         return irp;
     }

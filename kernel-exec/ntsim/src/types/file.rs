@@ -38,7 +38,7 @@ pub struct _FILE_OBJECT {
     pub(crate) SharedRead: BOOLEAN,
     pub(crate) SharedWrite: BOOLEAN,
     pub(crate) SharedDelete: BOOLEAN,
-    /// The `FO_*` flags.
+    /// The flags of the I/O manager.
     pub Flags: ULONG,
     /// The part of the opened path behind the device's name.
     pub FileName: UNICODE_STRING,
@@ -96,11 +96,6 @@ impl Default for _FILE_OBJECT {
         }
     }
 }
-
-/// The last handle to a file was closed.
-pub const FO_HANDLE_CREATED: ULONG = 0x4_0000;
-/// The driver was told that the last handle to a file is closed.
-pub const FO_CLEANUP_COMPLETE: ULONG = 0x4000;
 
 /// Open a device.
 pub const IRP_MJ_CREATE: usize = 0;
