@@ -48,7 +48,10 @@ impl Display for Preemptions<'_> {
             let from = before.last()?.processor;
             let left =
                 before.iter().rev().find(|event| event.processor == from && event.what.has_caller())?;
-            let last = before.iter().rev().find(|event| event.processor == from)?;
+            let last = before.iter().rev().find(|event| {
+                let is_of_the_kernel = matches!(event.what, What::Thread { .. } | What::ThreadReady { .. });
+                event.processor == from && !is_of_the_kernel
+            })?;
             let is_over = matches!(
                 last.what,
                 What::ProgramEnd | What::ThreadEnd { .. } | What::ThreadWait { .. } | What::Wait { .. }

@@ -11,7 +11,7 @@ use std::{collections::HashMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::label::{Label, function_at};
+use super::label::{Label, symbol_at};
 use crate::{
     engine::machine::Machine,
     fault::frames::{is_library, is_own},
@@ -48,7 +48,7 @@ struct Site {
 #[derive(Default)]
 pub(crate) struct Sites {
     callers: RefCell<HashMap<usize, Rc<[Site]>>>,
-    functions: RefCell<HashMap<usize, Option<Label>>>,
+    symbols: RefCell<HashMap<usize, Option<Label>>>,
 }
 
 impl Sites {
@@ -76,9 +76,9 @@ impl Sites {
         found
     }
 
-    /// The name of the function that begins at an address.
-    pub(super) fn function(&self, address: usize) -> Option<Label> {
-        *self.functions.borrow_mut().entry(address).or_insert_with(|| function_at(address))
+    /// The name of the function or static that begins at an address.
+    pub(super) fn symbol(&self, address: usize) -> Option<Label> {
+        *self.symbols.borrow_mut().entry(address).or_insert_with(|| symbol_at(address))
     }
 }
 

@@ -34,7 +34,7 @@ impl Machine {
             return Name::Address(address);
         }
         if self.config.get().callers
-            && let Some(label) = self.recorder.borrow().sites.function(address)
+            && let Some(label) = self.recorder.borrow().sites.symbol(address)
         {
             return Name::Labelled { label, offset: 0 };
         }
