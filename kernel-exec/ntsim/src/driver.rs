@@ -10,7 +10,7 @@ use crate::{
     program::driver_object,
     simulation::Simulation,
     subsystem::driver_object::{DriverEntry, begin_load, begin_unload, end_load},
-    types::{NTSTATUS, PUNICODE_STRING, STATUS_SUCCESS, UNICODE_STRING},
+    types::{DEVICE_OBJECT, NTSTATUS, PDEVICE_OBJECT, PUNICODE_STRING, STATUS_SUCCESS, UNICODE_STRING},
     verifier::{stop::Stop, unload},
 };
 
@@ -89,8 +89,9 @@ impl Simulation {
     ///
     /// # Errors
     /// The same as for [`Simulation::unload_with`]. NT does not unload a driver without an Unload
-    /// routine, or one with a device that a work item holds because it is queued or its routine
-    /// runs. These are [`Stop::Failure`] of the oracle `unload`.
+    /// routine. Neither does it unload one with a device that a work item holds because it is
+    /// queued or its routine runs, or that is open ([`io`](crate::io)). These are
+    /// [`Stop::Failure`] of the oracle `unload`.
     ///
     /// # Panics
     /// Panics as [`Simulation::run`] does.
@@ -113,6 +114,12 @@ impl Simulation {
                 "Unload is not called while the work item {item} holds the driver's device"
             ));
         }
+        if let Some((device, opens)) = open_device() {
+            let device = self.machine().name(device.addr());
+            return refused(alloc::format!(
+                "Unload is not called while the device {device} is open ({opens} files)"
+            ));
+        }
         // SAFETY: the caller promises that the routine keeps the DDIs' promises.
         let unload = move || unsafe { unload(driver) };
         let program = move || {
@@ -123,6 +130,21 @@ impl Simulation {
         };
         self.unload_with(processor, Box::new(program))
     }
+}
+
+/// A device of the driver that files of [`io`](crate::io) have open, and their number.
+fn open_device() -> Option<(PDEVICE_OBJECT, i32)> {
+    // SAFETY: the machine's driver object lives as long as the machine.
+    let mut device = unsafe { (*driver_object()).DeviceObject };
+    while !device.is_null() {
+        // SAFETY: a device in its driver's list exists.
+        let DEVICE_OBJECT { ReferenceCount, NextDevice, .. } = unsafe { device.read() };
+        if ReferenceCount > 0 {
+            return Some((device, ReferenceCount));
+        }
+        device = NextDevice;
+    }
+    None
 }
 
 impl Machine {

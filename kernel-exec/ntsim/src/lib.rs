@@ -270,6 +270,7 @@ mod host_pages;
 mod hunt;
 mod image_range;
 mod image_state;
+pub mod io;
 mod kernel;
 mod limits;
 mod low_resources;

@@ -25,8 +25,7 @@ use core::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Violation, irql::irql_name};
-use crate::fault::frames::Folded;
+use super::{Violation, backtrace::Folded, irql::irql_name};
 
 /// A violation. Only the constructors of this folder call this, each of which states a rule.
 fn violation(code: u32, parameters: [u64; 4], rule: String) -> Box<Violation> {

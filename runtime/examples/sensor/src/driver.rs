@@ -13,9 +13,9 @@ use ntcom_exec::{
 use crate::{
     calibration::calibrate,
     kernel::{
-        DEVICE_OBJECT, DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IRP, IRP_MJ_READ, IoCreateDevice,
-        IoDeleteDevice, IoGetCurrentIrpStackLocation, UNICODE_STRING, read_length, set_dispatch,
-        system_buffer,
+        DEVICE_OBJECT, DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IRP, IRP_MJ_CLEANUP, IRP_MJ_CLOSE,
+        IRP_MJ_CREATE, IRP_MJ_READ, IoCreateDevice, IoDeleteDevice, IoGetCurrentIrpStackLocation,
+        IofCompleteRequest, UNICODE_STRING, read_length, set_dispatch, set_status, system_buffer,
     },
     sensor::{CHANNELS, ISensorRaw, Sensor},
     trace::{BOTH, PROVIDER},
@@ -68,6 +68,9 @@ fn load(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
     let place = unsafe { extension(device) };
     // SAFETY: the place is the device's extension, which has the size of an `Extension`.
     unsafe { place.write(Some(sensor)) };
+    for major in [IRP_MJ_CREATE, IRP_MJ_CLEANUP, IRP_MJ_CLOSE] {
+        set_dispatch(driver, major, succeed);
+    }
     set_dispatch(driver, IRP_MJ_READ, read);
     driver.DriverUnload = Some(unload);
     log!(Level::Info, "loaded, {CHANNELS} channels");
@@ -143,6 +146,16 @@ pub unsafe fn sensor_of(device: *mut DEVICE_OBJECT) -> Result<ComRc<ISensorRaw>,
     // SAFETY: only `load` and `unload` write to the extension, and the device is open.
     let sensor = unsafe { &*place };
     sensor.clone().ok_or(DEVICE_NOT_READY)
+}
+
+/// IRP_MJ_CREATE, IRP_MJ_CLEANUP and IRP_MJ_CLOSE need no work. Without these routines the system
+/// refuses to open the device.
+unsafe extern "C" fn succeed(_device: *mut DEVICE_OBJECT, irp: *mut IRP) -> i32 {
+    // SAFETY: the system passes a request that this driver owns now.
+    set_status(unsafe { &mut *irp }, NTSTATUS::SUCCESS.0);
+    // SAFETY: as above, and the request is not used after this.
+    unsafe { IofCompleteRequest(irp, 0) };
+    NTSTATUS::SUCCESS.0
 }
 
 /// A request's buffer, which is valid until the request is completed.

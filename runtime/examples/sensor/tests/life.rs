@@ -2,16 +2,13 @@
 //! and unloaded, under a thousand schedules each with and without memory.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
-use core::{cell::Cell, ptr::null_mut, time::Duration};
-use std::{collections::HashSet, rc::Rc};
+use core::{ptr::null_mut, time::Duration};
+use std::collections::HashSet;
 
 use ntcom::{AsyncStatus, ComRc, NTSTATUS};
 use ntsim::{
-    Config, Program, Schedule, Simulation, Stop, ddi, etw, hunt,
-    types::{
-        DRIVER_OBJECT, GUID, IRP_MJ_READ, LARGE_INTEGER, PDEVICE_OBJECT, PDRIVER_OBJECT, PIRP,
-        PUNICODE_STRING, PVOID, STATUS_MORE_PROCESSING_REQUIRED,
-    },
+    Config, Program, Schedule, Simulation, Stop, ddi, etw, hunt, io,
+    types::{GUID, LARGE_INTEGER, PDRIVER_OBJECT, PUNICODE_STRING},
 };
 use sensor_driver::{
     driver,
@@ -24,16 +21,9 @@ unsafe extern "C" fn driver_entry(driver: PDRIVER_OBJECT, path: PUNICODE_STRING)
     unsafe { driver::entry(driver, path) }.0
 }
 
-/// The driver's device, which is valid while the driver is loaded.
-fn device() -> PDEVICE_OBJECT {
-    // SAFETY: the simulated kernel keeps the driver's object while the driver is loaded.
-    let driver: &DRIVER_OBJECT = unsafe { &*ntsim::driver_object() };
-    driver.DeviceObject
-}
-
 fn sensor() -> ComRc<ISensorRaw> {
     // SAFETY: the driver is loaded, and is not unloaded before its clients have ended.
-    unsafe { driver::sensor_of(device()) }.unwrap()
+    unsafe { driver::sensor_of(io::device()) }.unwrap()
 }
 
 /// A second in units of 100 ns.
@@ -88,57 +78,20 @@ fn lets_go(channel: u32) -> Program {
     Box::new(move || drop(sensor().sample(channel).unwrap()))
 }
 
-/// The status and information of a completed request.
-type Ended = Cell<Option<(i32, u64)>>;
-
-unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> i32 {
-    // SAFETY: the context is the cell of `reads`, which lives until the request is freed.
-    let ended = unsafe { &*context.cast::<Ended>() };
-    // SAFETY: the request is being completed, so it is valid.
-    let status = unsafe { (*irp).IoStatus };
-    assert_eq!(ended.replace(Some((status.Status, status.Information))), None, "completed once");
-    STATUS_MORE_PROCESSING_REQUIRED
-}
-
-/// Reads `room` bytes from the device, as a file system would, and cancels the request if
-/// `gives_up`.
-fn reads(room: u32, gives_up: bool) -> Program {
+/// Reads `room` bytes from the device, and cancels the read if `gives_up`.
+fn reads(room: usize, gives_up: bool) -> Program {
     Box::new(move || {
-        // SAFETY: this runs on the simulated kernel.
-        let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
-        if irp.is_null() {
-            return;
-        }
-        let mut buffer = [0_u8; 4];
-        // SAFETY: the request is new and not null.
-        unsafe { (*irp).AssociatedIrp = (&raw mut buffer).cast() };
-        // SAFETY: the request was allocated with one stack location.
-        let location = unsafe { ddi::IoGetNextIrpStackLocation(irp) };
-        // SAFETY: the location belongs to the new request.
-        let location = unsafe { &mut *location };
-        location.MajorFunction = IRP_MJ_READ as u8;
-        location.Parameters[0] = room.into();
-        let ended: Rc<Ended> = Rc::default();
-        let context = Rc::as_ptr(&ended).cast_mut().cast();
-        // SAFETY: the request is new, and the context lives until the request has been freed.
-        unsafe { ddi::IoSetCompletionRoutine(irp, Some(completed), context, 1, 1, 1) };
-        // SAFETY: the driver has a dispatch routine for reads.
-        let status = unsafe { ddi::IofCallDriver(device(), irp) };
-        assert_eq!(status, NTSTATUS::PENDING.0);
+        let started = io::open().and_then(|file| file.start_read(room));
+        let read = match started {
+            Ok(read) => read,
+            Err(status) => return assert!(is_shortage(NTSTATUS(status))),
+        };
         if gives_up {
-            // SAFETY: the request is not freed before the end of this function.
-            unsafe { ddi::IoCancelIrp(irp) };
+            read.cancel();
         }
-        while ended.get().is_none() {
-            wait_a_moment();
-        }
-        // SAFETY: the request is completed, and the completion routine kept it.
-        unsafe { ddi::IoFreeIrp(irp) };
-        let (status, information) = ended.get().unwrap();
-        match NTSTATUS(status) {
-            NTSTATUS::SUCCESS => {
-                assert_eq!((information, u32::from_ne_bytes(buffer), room >= 4), (4, 0, true))
-            }
+        let ended = read.wait();
+        match NTSTATUS(ended.status) {
+            NTSTATUS::SUCCESS => assert_eq!((ended.data, room >= 4), (vec![0; 4], true)),
             NTSTATUS::CANCELLED => assert!(gives_up),
             status if status == NTSTATUS::from_u32(0xC000_0023) => assert!(room < 4),
             status => assert!(is_shortage(status), "{status:?}"),
@@ -234,7 +187,7 @@ fn the_driver_has_a_device() {
     let mut kernel = Simulation::new(config(), Schedule::round_robin());
     // SAFETY: the driver calls the DDIs by their rules.
     assert_eq!(unsafe { kernel.load_driver(0, driver_entry) }.unwrap(), 0);
-    kernel.run_on(0, || assert_ne!(device(), null_mut())).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, || assert_ne!(io::device(), null_mut())).unwrap_or_else(|stop| panic!("{stop}"));
     // SAFETY: no client uses the driver, and it calls the DDIs by their rules.
     unsafe { kernel.unload_driver(0) }.unwrap_or_else(|stop| panic!("{stop}"));
 }
