@@ -173,6 +173,27 @@ pub use work_item::WorkItemPort;
 /// true in a driver.
 pub const SIMULATED: bool = cfg!(kernel = "sim");
 
+/// Expands to its items in a build with a kernel, and to a compile error in one without.
+#[cfg(kernel)]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_a_kernel {
+    ($($items:tt)*) => { $($items)* };
+}
+/// Expands to its items in a build with a kernel, and to a compile error in one without.
+#[cfg(not(kernel))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_a_kernel {
+    ($($items:tt)*) => {
+        ::core::compile_error!(
+            "this driver image has no kernel, so it could spawn nothing: build it for Windows with the feature \
+             `async-com-kernel` of ntcom (or `wdk` of ntcom-exec, without async COM). On other systems only its tests \
+             build, on the simulated kernel (feature `sim`); declare the entry point only without that feature"
+        );
+    };
+}
+
 /// True if this build names both kernels, because cargo unifies the features of two packages.
 ///
 /// `wdk-sys` is built then, and the executor is on the simulated kernel.

@@ -36,6 +36,7 @@ pub(crate) const LEGS: &[Leg] = &[
     required("alone", "each package builds by itself, with each of its features", alone),
     required("features", "a driver's workspace builds by the right commands and is refused by the wrong ones", features),
     required("test", "unit, integration and documentation tests", tests),
+    required("template", "a new driver passes its tests, which report each bug that is planted in it", template),
     required("instructions", "a call through a declared table is as short as one through a hand-written table", instructions),
     required("docs", "the documentation builds without warnings", docs),
     optional("msrv", "the workspace compiles with the oldest promised Rust", msrv),
@@ -102,7 +103,9 @@ fn fmt(context: &Context<'_>) -> anyhow::Result<Outcome> {
     if !context.has("fmt") {
         return Ok(Outcome::Skipped("rustfmt is not installed: rustup component add rustfmt".to_owned()));
     }
-    context.all(vec![context.cargo(["fmt", "--all", "--check"])], no_note)
+    // The template is no member of the workspace.
+    let template = context.cargo(["fmt", "--check", "--manifest-path", "ci/template/driver/Cargo.toml"]);
+    context.all(vec![context.cargo(["fmt", "--all", "--check"]), template], no_note)
 }
 
 fn clippy(context: &Context<'_>) -> anyhow::Result<Outcome> {
@@ -167,6 +170,13 @@ fn tests(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let alone =
         context.cargo(["test", "--package", "ntcom", "--no-fail-fast", "--target-dir", "target/alone"]);
     context.all(vec![alone, workspace], note)
+}
+
+/// Makes a driver from the template. Its tests use the builds of the leg `test`.
+fn template(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut template = xtask(context.project)?;
+    template.arg("template");
+    context.all(vec![template], |output| last_line(output).to_owned())
 }
 
 /// Runs the test of machine code, which only a release build can pass.
