@@ -187,9 +187,9 @@ macro_rules! __with_a_kernel {
 macro_rules! __with_a_kernel {
     ($($items:tt)*) => {
         ::core::compile_error!(
-            "this driver image has no kernel, so it could spawn nothing: build it for Windows with the feature \
-             `async-com-kernel` of ntcom (or `wdk` of ntcom-exec, without async COM). On other systems only its tests \
-             build, on the simulated kernel (feature `sim`); declare the entry point only without that feature"
+            "this driver image has no kernel: build it for Windows with the feature `async-com-kernel` of ntcom (or \
+             `wdk`, without async COM). On other systems a driver runs in its tests only, on the simulated kernel: \
+             cargo test"
         );
     };
 }

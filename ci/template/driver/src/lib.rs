@@ -9,7 +9,7 @@
 //!
 //! `tests/life.rs` loads the driver, uses it from several processors, and unloads it, under
 //! thousands of schedules.
-#![no_std]
+#![cfg_attr(any(feature = "sim", windows), no_std)]
 
 #[cfg(any(feature = "sim", all(feature = "wdk", windows)))]
 pub mod driver;

@@ -91,8 +91,7 @@ fn check(
     report: &mut String,
 ) -> anyhow::Result<Option<String>> {
     let wrong = |what: &str| Ok(Some(format!("{}: {what}", failure.test)));
-    let first = failure.lines.iter().take(FIRST);
-    let Some(found) = first.filter_map(|line| place_in(line)).next() else {
+    let Some(found) = trial.place_in_first(failure) else {
         return wrong("no file and line of the driver in the first lines");
     };
     *place = found.to_owned();
@@ -105,15 +104,17 @@ fn check(
     let replayed = capture(trial.program("sh").args(["-c", line]), |_| {})?;
     report.push_str(&format!("\n$ {line}\n{}", replayed.output));
     let again = failures(&replayed.output);
-    let same = again
-        .iter()
-        .find(|again| again.test == failure.test)
-        .is_some_and(|again| place_in_first(again) == Some(found) && stop_of(again) == stop_of(failure));
+    let same = again.iter().find(|again| again.test == failure.test).is_some_and(|again| {
+        trial.place_in_first(again) == Some(found) && stop_of(again) == stop_of(failure)
+    });
     if replayed.status.success() || !same { wrong("the line does not replay it") } else { Ok(None) }
 }
 
-fn place_in_first<'a>(failure: &Failure<'a>) -> Option<&'a str> {
-    failure.lines.iter().take(FIRST).find_map(|line| place_in(line))
+impl Trial<'_> {
+    fn place_in_first<'a>(&self, failure: &Failure<'a>) -> Option<&'a str> {
+        let folder = self.folder.to_string_lossy();
+        failure.lines.iter().take(FIRST).find_map(|line| place_in(line, &folder))
+    }
 }
 
 /// The first line of a report, which stands behind the one with the panic's place.
@@ -122,11 +123,13 @@ fn stop_of<'a>(failure: &Failure<'a>) -> Option<&'a str> {
     failure.lines.get(panic + 1).copied()
 }
 
-/// The first file of the driver with a line, such as `src/items.rs:70` or `items.rs:70`.
-fn place_in(line: &str) -> Option<&str> {
+/// The first file of the driver with a line, such as `src/items.rs:70`, or `items.rs:70` without
+/// its folder.
+fn place_in<'a>(line: &'a str, folder: &str) -> Option<&'a str> {
     line.split([' ', '(', ')']).find_map(|word| {
         let (path, rest) = word.split_once(".rs:")?;
-        let name = path.strip_prefix("src/").unwrap_or(path);
+        let name = path.strip_prefix(folder).unwrap_or(path).trim_start_matches("./");
+        let name = name.trim_start_matches('/').strip_prefix("src/").unwrap_or(name);
         let digits = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
         let is_place = DRIVERS.contains(&name) && digits > 0;
         word.get(..path.len() + ".rs:".len() + digits).filter(|_| is_place)
@@ -157,8 +160,10 @@ mod tests {
 
     #[test]
     fn a_place_is_a_file_of_the_driver_with_a_line() {
+        let place_in = |line| place_in(line, "/tmp/x");
         assert_eq!(place_in("panic at src/items.rs:164:9: lost"), Some("src/items.rs:164"));
         assert_eq!(place_in("  in my_driver::driver::read (driver.rs:7)"), Some("driver.rs:7"));
+        assert_eq!(place_in("set at /tmp/x/src/driver.rs:7:5"), Some("/tmp/x/src/driver.rs:7"));
         assert_eq!(place_in("  in life::takes (tests/life.rs:7)"), None);
         assert_eq!(place_in("  in ntsim (/n/kernel-exec/ntsim/src/driver.rs:7)"), None);
         assert_eq!(place_in("src/driver.rs: no line"), None);

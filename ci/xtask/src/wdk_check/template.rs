@@ -8,7 +8,7 @@ use super::{cargo, host};
 use crate::{new_driver, project::Project, ui};
 
 /// The changes by which the driver takes this system for Windows, file by file.
-const CHANGES: [(&str, &str, &str); 4] = [
+const CHANGES: [(&str, &str, &str); 5] = [
     ("Cargo.toml", "cfg(windows)'.dependencies", "cfg(any(windows, wdk_check))'.dependencies"),
     (
         "Cargo.toml",
@@ -16,6 +16,7 @@ const CHANGES: [(&str, &str, &str); 4] = [
         "unexpected_cfgs = { level = \"deny\", check-cfg = ['cfg(wdk_check)'] }\nunsafe_op_in_unsafe_fn",
     ),
     ("src/lib.rs", "\"wdk\", windows)", "\"wdk\", wdk_check)"),
+    ("src/lib.rs", "\"sim\", windows)", "\"sim\", wdk_check)"),
     ("src/lib.rs", "all(windows,", "all(wdk_check,"),
 ];
 
