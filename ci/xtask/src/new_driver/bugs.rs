@@ -69,12 +69,14 @@ fn judge(trial: &Trial<'_>, patch: &Path) -> anyhow::Result<Judged> {
         wrong: Some("MISSED".to_owned()),
     };
     let mut report = format!("# {}: {}\n$ cargo test\n{}", judged.name, judged.what, tested.output);
-    for failure in failures(&tested.output) {
-        judged.wrong = check(trial, &failure, &mut judged.place, &mut report)?;
-        judged.test = failure.test.to_owned();
-        if judged.wrong.is_some() {
-            break;
+    let failures = failures(&tested.output);
+    if let Some(first) = failures.first() {
+        judged.wrong = failures.iter().find_map(|failure| trial.incomplete(failure));
+        if judged.wrong.is_none() {
+            judged.wrong = replay(trial, first, &mut report)?;
         }
+        judged.place = trial.place_in_first(first).unwrap_or_default().to_owned();
+        judged.test = first.test.to_owned();
     }
     trial.patch(patch, &["--reverse"])?;
     let file = trial.reports.join(format!("{}.txt", judged.name));
@@ -83,37 +85,47 @@ fn judge(trial: &Trial<'_>, patch: &Path) -> anyhow::Result<Judged> {
     Ok(judged)
 }
 
-/// Checks a failing test's output, and replays it. Returns what is wrong.
-fn check(
-    trial: &Trial<'_>,
-    failure: &Failure<'_>,
-    place: &mut String,
-    report: &mut String,
-) -> anyhow::Result<Option<String>> {
-    let wrong = |what: &str| Ok(Some(format!("{}: {what}", failure.test)));
-    let Some(found) = trial.place_in_first(failure) else {
-        return wrong("no file and line of the driver in the first lines");
-    };
-    *place = found.to_owned();
-    let after = |start: &str| failure.lines.iter().find_map(|line| line.strip_prefix(start));
-    let Some(timeline) = after(TIMELINE) else { return wrong("no timeline") };
-    if !fs::metadata(trial.folder.join(timeline)).is_ok_and(|file| file.len() > 0) {
-        return wrong("the timeline is not there");
-    }
-    let Some(line) = after(REPLAY) else { return wrong("no line that replays it") };
+/// Replays a failure. Returns what is wrong.
+fn replay(trial: &Trial<'_>, failure: &Failure<'_>, report: &mut String) -> anyhow::Result<Option<String>> {
+    let line = failure.after(REPLAY).unwrap_or_default();
     let replayed = capture(trial.program("sh").args(["-c", line]), |_| {})?;
     report.push_str(&format!("\n$ {line}\n{}", replayed.output));
     let again = failures(&replayed.output);
-    let same = again.iter().find(|again| again.test == failure.test).is_some_and(|again| {
-        trial.place_in_first(again) == Some(found) && stop_of(again) == stop_of(failure)
-    });
-    if replayed.status.success() || !same { wrong("the line does not replay it") } else { Ok(None) }
+    let is_same = |again: &Failure<'_>| {
+        again.test == failure.test
+            && trial.place_in_first(again) == trial.place_in_first(failure)
+            && stop_of(again) == stop_of(failure)
+    };
+    let same = !replayed.status.success() && again.iter().any(is_same);
+    Ok((!same).then(|| format!("{}: the line does not replay it", failure.test)))
+}
+
+impl<'a> Failure<'a> {
+    /// The rest of the line with this beginning.
+    fn after(&self, start: &str) -> Option<&'a str> {
+        self.lines.iter().find_map(|line| line.strip_prefix(start))
+    }
 }
 
 impl Trial<'_> {
     fn place_in_first<'a>(&self, failure: &Failure<'a>) -> Option<&'a str> {
         let folder = self.folder.to_string_lossy();
         failure.lines.iter().take(FIRST).find_map(|line| place_in(line, &folder))
+    }
+
+    /// What a report lacks.
+    fn incomplete(&self, failure: &Failure<'_>) -> Option<String> {
+        let timeline = failure.after(TIMELINE).map(|path| self.folder.join(path));
+        let lacks = if self.place_in_first(failure).is_none() {
+            "a file and line of the driver in the first lines"
+        } else if failure.after(REPLAY).is_none() {
+            "a line that replays it"
+        } else if !timeline.is_some_and(|path| fs::metadata(path).is_ok_and(|file| file.len() > 0)) {
+            "a timeline"
+        } else {
+            return None;
+        };
+        Some(format!("{} lacks {lacks}", failure.test))
     }
 }
 

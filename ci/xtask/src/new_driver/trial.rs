@@ -1,7 +1,7 @@
 //! `cargo xtask template` makes a driver from the template and does with it what its author would.
 //!
 //! Its tests and lints must pass, clippy must refuse core's atomics, and its tests must report each
-//! bug of `ci/zoo/driver/` (see [`bugs`](super::bugs)). The driver is outside of the checkout, so
+//! bug of `ci/zoo/driver/` (see [`super::bugs`]). The driver is outside of the checkout, so
 //! nothing of the workspace reaches it. Only the target folder is shared, because it has builds of
 //! the registry's crates.
 
