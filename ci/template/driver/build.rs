@@ -1,4 +1,4 @@
-//! Prepares the link of the image: the WDK's libraries and the options of a driver.
+//! Prepares the link of the image, with the WDK's libraries and the options of a driver.
 //!
 //! Tests need none of it, so they also run where there is no WDK.
 

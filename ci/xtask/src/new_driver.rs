@@ -50,7 +50,7 @@ pub(crate) struct Options {
 
 /// Makes a driver, and says what to do next.
 pub(crate) fn run(project: &Project, options: Options) -> anyhow::Result<ExitCode> {
-    let folder = absolute(&options.path)?;
+    let folder = resolved(&options.path)?;
     let name = match options.name {
         Some(name) => name,
         None => folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -101,8 +101,18 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
-fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    path::absolute(path).with_context(|| format!("{} is no path", path.display()))
+/// The absolute path of a folder that need not exist, without links and `..` in the part that does.
+fn resolved(path: &Path) -> anyhow::Result<PathBuf> {
+    let absolute = path::absolute(path).with_context(|| format!("{} is no path", path.display()))?;
+    let found = absolute.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    Ok(match found {
+        Some((part, real)) => {
+            let rest = absolute.strip_prefix(part).unwrap_or(Path::new(""));
+            // An empty rest would leave a separator at the end.
+            real.join(rest).components().collect()
+        }
+        None => absolute,
+    })
 }
 
 /// The name of a package's crate.
@@ -136,8 +146,9 @@ fn check_name(name: &str) -> Result<(), Problem> {
 /// Checks that the folder can be made, and is outside of this checkout.
 fn check_folder(project: &Project, folder: &Path) -> anyhow::Result<()> {
     let place = folder.display();
-    if folder.starts_with(project.root()) {
-        let root = project.root().display();
+    let root = resolved(project.root())?;
+    if folder.starts_with(&root) {
+        let root = root.display();
         let message =
             format!("{place} is in the checkout of ntcom ({root}); a driver's folder is outside of it");
         return Err(Problem::Usage(message).into());
@@ -200,7 +211,7 @@ fn new_iid() -> String {
 mod tests {
     use std::{fs, path::Path};
 
-    use super::{IID, NAME, Source, TEMPLATE, check_name, files_of, make, new_iid};
+    use super::{IID, NAME, Source, TEMPLATE, check_folder, check_name, files_of, make, new_iid, resolved};
     use crate::project::Project;
 
     #[test]
@@ -258,6 +269,16 @@ mod tests {
         let file = make(&project, &file, "a", &source).unwrap_err().to_string();
         assert!(file.contains("is not a folder"), "{file}");
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_beside_the_checkout_is_outside_of_it() {
+        let project = Project::find();
+        let beside = resolved(&project.path("../no-such-folder/a")).unwrap();
+        assert!(!beside.starts_with(project.root()), "{}", beside.display());
+        check_folder(&project, &beside).unwrap();
+        let inside = resolved(&project.path("ci/../no-such-folder")).unwrap();
+        assert!(check_folder(&project, &inside).is_err(), "{}", inside.display());
     }
 
     #[test]

@@ -20,7 +20,8 @@ const PERIOD: Duration = Duration::from_millis(20);
 /// `STATUS_BUFFER_TOO_SMALL`.
 const BUFFER_TOO_SMALL: NTSTATUS = NTSTATUS::from_u32(0xC000_0023);
 
-/// DriverEntry. If it fails, it leaves nothing behind, because the system does not call Unload then.
+/// DriverEntry. If it fails, it leaves nothing behind, because the system does not call Unload
+/// then.
 ///
 /// # Safety
 /// Only the system calls it.

@@ -1,11 +1,11 @@
-//! A WDM driver, whose device makes items that clients wait for.
+//! A WDM driver. Its device makes items, and clients wait for them.
 //!
 //! | module | contents |
 //! |---|---|
 //! | `driver` | DriverEntry, Unload, the device, its timer and its read requests |
 //! | `items` | the interface for other drivers, and the queue behind it |
 //! | `lock` | a value under a spin lock |
-//! | `kernel` | the kernel's names: wdk-sys in an image, ntsim in tests |
+//! | `kernel` | the kernel's names, from wdk-sys in an image and from ntsim in tests |
 //!
 //! `tests/life.rs` loads the driver, uses it from several processors, and unloads it, under
 //! thousands of schedules.

@@ -1,4 +1,4 @@
-//! Reads of the device, as the I/O manager makes them: a request is freed as soon as it has been
+//! Reads of the device, as the I/O manager makes them. A request is freed as soon as it has been
 //! completed.
 
 use std::{cell::Cell, rc::Rc};
