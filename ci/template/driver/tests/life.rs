@@ -86,10 +86,11 @@ fn lets_go() -> Program {
     Box::new(|| drop(items().next().unwrap()))
 }
 
-/// Reads an item from the device.
-fn reads(taken: Taken) -> Program {
-    Box::new(move || match reads::read(4) {
+/// Reads an item from the device. The read is cancelled after some moments, if there is a number.
+fn reads(taken: Taken, cancelled_after: Option<u64>) -> Program {
+    Box::new(move || match reads::read(4, cancelled_after) {
         Ok(item) => note(&taken, item.expect("four bytes were asked for")),
+        Err(NTSTATUS::CANCELLED) => assert!(cancelled_after.is_some()),
         Err(status) => assert!(is_shortage(status), "{status:?}"),
     })
 }
@@ -105,14 +106,15 @@ fn life(kernel: &mut Simulation, case: u64) -> Result<(), Stop> {
     let taken = Taken::default();
     let clients = (0..3_u64).map(|client| {
         let taken = Rc::clone(&taken);
-        let program = match (case + client) % 4 {
+        let program = match (case + client) % 5 {
             0 => takes(taken),
-            1 => cancels(taken, case / 4 % 4),
-            2 => reads(taken),
+            1 => cancels(taken, case / 5 % 4),
+            2 => reads(taken, None),
+            3 => reads(taken, Some(case / 5 % 4)),
             _ => lets_go(),
         };
         // In some lives the device has made items before the first client comes.
-        let moments = case / 16 % 4;
+        let moments = case / 20 % 4;
         let later: Program = Box::new(move || {
             (0..moments).for_each(|_| wait_a_moment());
             program();
