@@ -173,6 +173,27 @@ pub use work_item::WorkItemPort;
 /// true in a driver.
 pub const SIMULATED: bool = cfg!(kernel = "sim");
 
+/// Expands to its items in a build with a kernel, and to a compile error in one without.
+#[cfg(kernel)]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_a_kernel {
+    ($($items:tt)*) => { $($items)* };
+}
+/// Expands to its items in a build with a kernel, and to a compile error in one without.
+#[cfg(not(kernel))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_a_kernel {
+    ($($items:tt)*) => {
+        ::core::compile_error!(
+            "this driver image has no kernel: build it for Windows with the feature `async-com-kernel` of ntcom (or \
+             `wdk`, without async COM). On other systems a driver runs in its tests only, on the simulated kernel: \
+             cargo test"
+        );
+    };
+}
+
 /// True if this build names both kernels, because cargo unifies the features of two packages.
 ///
 /// `wdk-sys` is built then, and the executor is on the simulated kernel.
