@@ -14,6 +14,7 @@
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
 //! | `timer`, `timer_block`, `clock` | `sleep`, `timeout`, `interval`; the block of an armed timer; moments |
 //! | `signal`, `oneshot` | signals and values from callbacks to a task |
+//! | `notify`, `semaphore`, `mutex`, `channel`, `waiters` | what several tasks wait for, in line |
 //! | `event` | a wait for an event of the kernel without a thread |
 //! | `etw` | a provider of events for Event Tracing for Windows |
 //! | `budget` | the length of a run |
@@ -64,6 +65,7 @@ mod ambient;
 mod budget;
 mod builder;
 mod callback;
+mod channel;
 #[cfg(any(kernel, all(test, loom)))]
 mod clock;
 mod combinators;
@@ -81,7 +83,9 @@ mod irp;
 mod kmdf;
 #[cfg(kernel)]
 mod migrating;
+mod mutex;
 mod no_executor;
+mod notify;
 pub mod nt;
 mod oneshot;
 mod passive;
@@ -89,6 +93,7 @@ mod placement;
 mod refcount;
 #[cfg(any(kernel, all(test, loom)))]
 mod request;
+mod semaphore;
 mod signal;
 mod spawn;
 mod status;
@@ -102,12 +107,14 @@ mod timer;
 mod timer_block;
 #[cfg(any(kernel, all(test, loom)))]
 mod tracker;
+mod waiters;
 #[cfg(kernel)]
 mod work_item;
 
 pub use alloc::{Allocator, GlobalAllocator, NonPaged, PagedPoolAllocator, PoolAllocator};
 pub use budget::{DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET};
 pub use builder::{TaskBuilder, spawn_dpc_task, spawn_dpc_task_cancellable};
+pub use channel::{ChannelReceiver, ChannelSender, Receive, channel};
 #[cfg(any(kernel, all(test, loom)))]
 pub use clock::Instant;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
@@ -121,6 +128,8 @@ pub use fail::bug_check_panic;
 pub use irp::{Irp, IrpTask, spawn_irp_task};
 #[cfg(all(kernel = "wdk", feature = "kmdf"))]
 pub use kmdf::{WdfRequest, wdf_request_attributes, wdm_device_object};
+pub use mutex::{Lock, Mutex, MutexGuard};
+pub use notify::{Notified, Notify};
 pub use oneshot::{Receiver, Sender, oneshot};
 pub use passive::{Passive, passive};
 #[cfg(kernel)]
@@ -129,6 +138,7 @@ pub use placement::{OnDpcs, Placement};
 pub use refcount::ReferenceCount;
 #[cfg(any(kernel, all(test, loom)))]
 pub use request::{IrpOutcome, Request, RequestStorage, RequestTask, request_cancelled, spawn_request_task};
+pub use semaphore::{Acquire, Semaphore, SemaphorePermit};
 pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
 #[cfg(any(kernel, all(test, loom)))]
