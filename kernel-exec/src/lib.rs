@@ -14,6 +14,7 @@
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
 //! | `timer`, `timer_block`, `clock` | `sleep`, `timeout`, `interval`; the block of an armed timer; moments |
 //! | `signal`, `oneshot` | signals and values from callbacks to a task |
+//! | `join` | a task with a handle that receives its value |
 //! | `event` | a wait for an event of the kernel without a thread |
 //! | `etw` | a provider of events for Event Tracing for Windows |
 //! | `budget` | the length of a run |
@@ -77,6 +78,7 @@ mod fail;
 mod global_alloc;
 #[cfg(kernel)]
 mod irp;
+mod join;
 #[cfg(all(kernel = "wdk", feature = "kmdf"))]
 mod kmdf;
 #[cfg(kernel)]
@@ -119,9 +121,10 @@ pub use event::{EventWait, wait_for_event};
 pub use fail::bug_check_panic;
 #[cfg(kernel)]
 pub use irp::{Irp, IrpTask, spawn_irp_task};
+pub use join::JoinHandle;
 #[cfg(all(kernel = "wdk", feature = "kmdf"))]
 pub use kmdf::{WdfRequest, wdf_request_attributes, wdm_device_object};
-pub use oneshot::{Receiver, Sender, oneshot};
+pub use oneshot::{GiveBack, Receiver, Sender, oneshot};
 pub use passive::{Passive, passive};
 #[cfg(kernel)]
 pub use placement::{Migrating, OnWorkItems};
