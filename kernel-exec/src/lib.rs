@@ -14,6 +14,7 @@
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
 //! | `timer`, `timer_block`, `clock` | `sleep`, `timeout`, `interval`; the block of an armed timer; moments |
 //! | `signal`, `oneshot` | signals and values from callbacks to a task |
+//! | `token`, `group` | cancellation of many tasks, in a tree; a group of tasks |
 //! | `join` | a task with a handle that receives its value |
 //! | `event` | a wait for an event of the kernel without a thread |
 //! | `etw` | a provider of events for Event Tracing for Windows |
@@ -76,6 +77,8 @@ mod event;
 mod fail;
 #[cfg(kernel = "wdk")]
 mod global_alloc;
+#[cfg(any(kernel, all(test, loom)))]
+mod group;
 #[cfg(kernel)]
 mod irp;
 mod join;
@@ -103,6 +106,8 @@ mod timer;
 #[cfg(any(kernel, all(test, loom)))]
 mod timer_block;
 #[cfg(any(kernel, all(test, loom)))]
+mod token;
+#[cfg(any(kernel, all(test, loom)))]
 mod tracker;
 #[cfg(kernel)]
 mod work_item;
@@ -119,6 +124,8 @@ pub use etw::{EtwProvider, EtwRegistration};
 #[cfg(kernel)]
 pub use event::{EventWait, wait_for_event};
 pub use fail::bug_check_panic;
+#[cfg(any(kernel, all(test, loom)))]
+pub use group::TaskGroup;
 #[cfg(kernel)]
 pub use irp::{Irp, IrpTask, spawn_irp_task};
 pub use join::JoinHandle;
@@ -140,6 +147,8 @@ pub use sync::ImageStatic;
 pub use task::{CancelHandle, TaskReport, is_cancellation_requested, take_cancellation_request};
 #[cfg(kernel)]
 pub use timer::{Interval, Sleep, Tick, Timeout, interval, sleep, sleep_until, timeout};
+#[cfg(any(kernel, all(test, loom)))]
+pub use token::{CancellationToken, Cancelled, Joined, Run};
 #[cfg(any(kernel, all(test, loom)))]
 pub use tracker::{DrainError, TaskTracker, default_tracker};
 
