@@ -132,8 +132,8 @@ impl<P: Placement, A: Allocator + Send + 'static> TaskBuilder<P, A> {
         Ok(unsafe { CancelHandle::from_reference(task) })
     }
 
-    /// Spawns a task as [`spawn`](Self::spawn) does, and returns a handle that receives the value of
-    /// its future.
+    /// Spawns a task as [`spawn`](Self::spawn) does, and returns a handle that receives the value
+    /// of its future.
     ///
     /// The value is kept in the task's block, so there is no second allocation. The block is larger
     /// by the value, two words and the place for a waker, than that of [`spawn`](Self::spawn).

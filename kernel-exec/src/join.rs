@@ -9,8 +9,8 @@
 //! | VALUE | the body left a value, which is set with ENDED |
 //! | DETACHED | the handle has gone |
 //!
-//! - **J1** The body writes the value before it sets VALUE, and touches it no more if the handle was
-//!   still there.
+//! - **J1** The body writes the value before it sets VALUE, and touches it no more if the handle
+//!   was still there.
 //! - **J2** The party that sets the second of VALUE and DETACHED drops the value, unless the handle
 //!   has received it.
 
@@ -184,15 +184,15 @@ where
 /// A handle that receives the value of a task
 /// ([`TaskBuilder::spawn_join`](crate::TaskBuilder::spawn_join)).
 ///
-/// It is a future, which ends when the body is *gone*: the future of the task has been dropped, with
-/// all that it owned. It yields `Ok` with the value, or `Err(STATUS_CANCELLED)` if the body was
+/// It is a future, which ends when the body is *gone*. Then the future of the task has been dropped,
+/// with all that it owned. It yields `Ok` with the value, or `Err(STATUS_CANCELLED)` if the body was
 /// dropped before it returned, or ended unwinding `[C10]`. After `Ok` each poll returns
 /// `STATUS_PIPE_BROKEN`.
 ///
 /// Dropping the handle detaches it, and the task goes on. A value that is there is dropped with the
 /// handle. A value that comes later is dropped by the task, at the IRQL of its body.
 ///
-/// The handle holds a reference. So it keeps the task's block, and a body that nothing else can wake
+/// The handle holds a reference, so it keeps the task's block. A body that nothing else can wake
 /// waits for [`abort`](Self::abort), where without a handle it would be cancelled `[C9]`.
 ///
 /// Neither the end of the task nor a wait allocates. IRQL: ≤ DISPATCH_LEVEL.

@@ -1,12 +1,14 @@
 //! Tokens in a tree, by which one request reaches many tasks.
 //!
-//! - `list` is the intrusive list, and `tree` is the tree with its rules `[K1]`….
+//! - `list` is the intrusive list. `tree` is the tree with its rules `[K1]`…, and `steps` has the
+//!   steps under its lock.
 //! - `futures` has the bodies that join a token, and the waits.
 
 mod futures;
 mod list;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod steps;
 mod tree;
 
 pub use self::futures::{Cancelled, Joined, Run};
@@ -17,7 +19,7 @@ use crate::status::NTSTATUS;
 ///
 /// A request of a token reaches all tokens below it. Tasks *join* a token by [`run`](Self::run),
 /// and get the request as a cancel of their own `[C10]`, so their cleanups run. They get it inside
-/// out: a task gets the request when no body is left that has joined a token *below* its token. So
+/// out. A task gets the request when no body is left that has joined a token *below* its token. So
 /// the cleanups of the children have ended when those of the parent begin.
 ///
 /// [`is_cancelled`](Self::is_cancelled) and [`cancelled`](Self::cancelled) see the request at once,
@@ -108,8 +110,8 @@ impl CancellationToken {
     /// Runs `future` in a task or operation that joins this token.
     ///
     /// The call counts a member. The returned future is the body of a task, or a part of one, and
-    /// stays in that task. From its first poll on, a request of the token is a cancel request of the
-    /// task. If the request came before, the first poll makes it. The member is counted until
+    /// stays in that task. From its first poll on, a request of the token is a cancel request of
+    /// the task. If the request came before, the first poll makes it. The member is counted until
     /// `future` has been dropped.
     ///
     /// The future holds a reference to its task from its first poll on. So a body that nothing else

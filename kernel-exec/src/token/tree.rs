@@ -1,4 +1,4 @@
-//! The tree of tokens: one block for each token, all under the lock of the root.
+//! The tree of tokens, which has a block for each token, all under the lock of the root.
 //!
 //! - **K1** Links, counts, wakers and tasks of a tree are touched only under its root's lock.
 //! - **K2** A child holds a reference to its parent, a member and a waiter one to their token. So a
@@ -24,30 +24,30 @@ use crate::{
 pub(super) struct Block {
     /// Its place among its parent's children.
     sibling: Link,
-    children: Link,
-    members: Link,
+    pub(super) children: Link,
+    pub(super) members: Link,
     /// The waits for the request, and for the end of the last member.
-    waits: [Link; 2],
-    /// Of the root: the waiters that are to be woken `[K5]`.
-    ready: Link,
-    counts: KernelCell<Counts>,
-    cancelled: AtomicUsize,
+    pub(super) waits: [Link; 2],
+    /// The waiters that are to be woken, in the root only `[K5]`.
+    pub(super) ready: Link,
+    pub(super) counts: KernelCell<Counts>,
+    pub(super) cancelled: AtomicUsize,
     references: ReferenceCount,
-    parent: Option<NonNull<Self>>,
+    pub(super) parent: Option<NonNull<Self>>,
     /// `None` for the root itself.
     root: Option<NonNull<Self>>,
-    /// Of the root: the lock of the tree.
+    /// The lock of the tree, in the root only.
     lock: SpinLock<()>,
 }
 
 #[derive(Clone, Copy)]
-struct Counts {
+pub(super) struct Counts {
     /// The members of the token itself.
-    own: usize,
+    pub(super) own: usize,
     /// The members of the token and of all below it.
-    inside: usize,
+    pub(super) inside: usize,
     /// The request has been delivered to the members.
-    delivered: bool,
+    pub(super) delivered: bool,
 }
 
 /// The event that a waiter waits for.
@@ -61,7 +61,7 @@ pub(super) enum WaitFor {
 #[repr(C)]
 pub(super) struct Member {
     link: Link,
-    task: KernelCell<Option<(TaskPtr, CancelHandle)>>,
+    pub(super) task: KernelCell<Option<(TaskPtr, CancelHandle)>>,
 }
 
 /// A wait. It is in a pinned future.
@@ -70,7 +70,7 @@ pub(super) struct Waiter {
     link: Link,
     waker: KernelCell<Option<Waker>>,
     /// The event has come.
-    done: KernelCell<bool>,
+    pub(super) done: KernelCell<bool>,
 }
 
 impl Member {
@@ -250,7 +250,7 @@ impl Reference {
     /// Polls a wait. Returns whether its event has come.
     ///
     /// # Safety
-    /// The waiter is pinned, belongs to this token, and is [forgotten](Self::forget) before it goes.
+    /// The waiter is pinned, belongs to this token, and is [forgotten](Self::forget) in its drop.
     pub(super) unsafe fn poll(&self, waiter: &Waiter, event: WaitFor, waker: &Waker) -> bool {
         let mut fresh = Some(waker.clone());
         let done = self.locked(|_| {
@@ -327,108 +327,6 @@ impl Drop for Reference {
             // The block held a reference to its parent, which is given up next.
             let Some(parent) = parent else { return };
             block = parent;
-        }
-    }
-}
-
-/// The steps under the lock `[K1]`. Every caller holds it.
-impl Block {
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Acquire) != 0
-    }
-
-    fn count<R>(&self, f: impl FnOnce(&mut Counts) -> R) -> R {
-        // SAFETY: the lock is held, and `f` does not call this function.
-        f(unsafe { &mut *self.counts.get() })
-    }
-
-    fn waits(&self, event: WaitFor) -> *const Link {
-        let [request, last] = &self.waits;
-        match event {
-            WaitFor::Request => request,
-            WaitFor::LastMember => last,
-        }
-    }
-
-    fn has_come(&self, event: WaitFor) -> bool {
-        match event {
-            WaitFor::Request => self.is_cancelled(),
-            WaitFor::LastMember => self.count(|counts| counts.inside == 0),
-        }
-    }
-
-    /// Makes the waiters for the event ready.
-    fn tell(&self, root: &Self, event: WaitFor) {
-        let head = self.waits(event);
-        // SAFETY: the lock is held.
-        while let Some(link) = unsafe { Link::next(head, head) } {
-            // SAFETY: the lock is held.
-            unsafe { Link::remove(link) };
-            // SAFETY: the lock is held.
-            unsafe { Link::push(&raw const root.ready, link) };
-            // SAFETY: only waiters are in this list, and one in a list is there [K2].
-            let waiter = unsafe { &*link.cast::<Waiter>() };
-            // SAFETY: the lock is held [K1].
-            unsafe { *waiter.done.get() = true };
-        }
-    }
-
-    /// Delivers the request to the members, if there is one and no member is left below `[K4]`.
-    fn try_deliver(&self) {
-        let due = self.count(|counts| !counts.delivered && counts.inside == counts.own);
-        if !due || !self.is_cancelled() {
-            return;
-        }
-        self.count(|counts| counts.delivered = true);
-        let head = &raw const self.members;
-        let mut link = head;
-        // SAFETY: the lock is held.
-        while let Some(next) = unsafe { Link::next(head, link) } {
-            // SAFETY: only members are in this list, and one in a list is there [K2].
-            unsafe { &*next.cast::<Member>() }.cancel();
-            link = next;
-        }
-    }
-
-    fn for_each_up(&self, mut f: impl FnMut(&Self)) {
-        let mut block = self;
-        loop {
-            f(block);
-            let Some(parent) = block.parent else { return };
-            // SAFETY: a block keeps its parent [K2].
-            block = unsafe { parent.as_ref() };
-        }
-    }
-
-    /// Calls `f` with this block and all below it, parents first.
-    fn for_each(&self, mut f: impl FnMut(&Self)) {
-        let mut block = self;
-        loop {
-            f(block);
-            let head = &raw const block.children;
-            // SAFETY: the lock is held.
-            let mut next = unsafe { Link::next(head, head) };
-            while next.is_none() && !core::ptr::eq(block, self) {
-                let Some(parent) = block.parent else { return };
-                // SAFETY: a block keeps its parent [K2].
-                let parent = unsafe { parent.as_ref() };
-                // SAFETY: the lock is held, and the block is in its parent's list.
-                next = unsafe { Link::next(&raw const parent.children, core::ptr::from_ref(block).cast()) };
-                block = parent;
-            }
-            // SAFETY: only blocks are in this list, and one in a list is there [K2].
-            let Some(child) = next.map(|link| unsafe { &*link.cast::<Self>() }) else { return };
-            block = child;
-        }
-    }
-}
-
-impl Member {
-    /// Delivers the request. The lock is held.
-    fn cancel(&self) {
-        // SAFETY: the lock is held [K1].
-        if let Some((_, handle)) = unsafe { (*self.task.get()).as_ref() } {
-            handle.cancel();
         }
     }
 }
