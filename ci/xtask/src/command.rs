@@ -6,9 +6,11 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::Path,
     process::{Command, ExitStatus, Stdio},
+    time::Duration,
 };
 
 use anyhow::Context;
+use wait4::Wait4;
 
 use crate::project::Project;
 
@@ -50,6 +52,8 @@ pub(crate) struct Captured {
     pub(crate) status: ExitStatus,
     /// Everything that the child printed, both streams in their order.
     pub(crate) output: String,
+    /// The processor time of the child and of the processes that it waited for.
+    pub(crate) processor_time: Duration,
 }
 
 /// Runs a command to its end and keeps its output. `watch` gets every line as it comes.
@@ -60,7 +64,7 @@ pub(crate) fn capture(command: &mut Command, mut watch: impl FnMut(&str)) -> any
     let child = command.spawn();
     // The command still holds the writing ends, without which the pipe would never end.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = child.with_context(|| format!("cannot run {shown}"))?;
+    let child = child.with_context(|| format!("cannot run {shown}"))?;
     let mut output = String::new();
     let mut line = Vec::new();
     let mut reader = BufReader::new(reader);
@@ -70,8 +74,9 @@ pub(crate) fn capture(command: &mut Command, mut watch: impl FnMut(&str)) -> any
         output.push_str(&text);
         line.clear();
     }
-    let status = child.wait()?;
-    Ok(Captured { status, output })
+    let ended = child.wait4()?;
+    let processor_time = ended.rusage.utime + ended.rusage.stime;
+    Ok(Captured { status: ended.status, output, processor_time })
 }
 
 /// The command as a shell line at the root of the checkout.

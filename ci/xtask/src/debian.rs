@@ -1,7 +1,12 @@
 //! The installation of Debian's packages, where this program may install.
-use std::process::Command;
+use std::{
+    fs::{self, File},
+    process::Command,
+};
 
-use crate::{command, problem::Problem, project::Project, ui};
+use anyhow::Context;
+
+use crate::{command, problem::Problem, project::Project, tools, ui};
 
 /// The seconds to wait for another installation.
 const LOCK_TIMEOUT: &str = "DPkg::Lock::Timeout=120";
@@ -16,11 +21,12 @@ pub(crate) fn install(project: &Project, packages: &[&str]) -> anyhow::Result<()
     let unavailable =
         |why: &str| Problem::Unavailable(format!("{why}; to install the missing packages: {by_hand}"));
     may_install().map_err(unavailable)?;
+    let _lock = wait_for_other_legs(project)?;
     let install = [&["install", "--yes", "--no-install-recommends"], packages].concat();
     let mut simulated = apt_get(project, &["--simulate"]);
     let known = simulated.args(&install).output().is_ok_and(|output| output.status.success());
     if !known {
-        update(project).map_err(|error| unavailable(&format!("{error:#}")))?;
+        fetch_list(project).map_err(|error| unavailable(&format!("{error:#}")))?;
     }
     ui::step(&format!("installing {}", packages.join(", ")), &mut apt_get(project, &install))
         .map_err(|error| unavailable(&format!("{error:#}")).into())
@@ -31,10 +37,25 @@ pub(crate) fn install(project: &Project, packages: &[&str]) -> anyhow::Result<()
 /// # Errors
 /// [`Problem::Unavailable`] when apt-get is missing or fails, or the user is not root.
 pub(crate) fn update(project: &Project) -> anyhow::Result<()> {
+    let _lock = wait_for_other_legs(project)?;
+    fetch_list(project)
+}
+
+fn fetch_list(project: &Project) -> anyhow::Result<()> {
     let unavailable = |why: &str| Problem::Unavailable(why.to_owned());
     may_install().map_err(unavailable)?;
     ui::step("updating the list of Debian packages", &mut apt_get(project, &["update"]))
         .map_err(|error| unavailable(&format!("{error:#}")).into())
+}
+
+/// Waits until no other leg installs packages. apt-get itself does not wait for the lock of its
+/// lists.
+fn wait_for_other_legs(project: &Project) -> anyhow::Result<File> {
+    let folder = project.path(tools::TOOLS);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let file = File::create(folder.join("apt.lock")).context("cannot make a lock for apt-get")?;
+    file.lock().context("cannot wait for another installation")?;
+    Ok(file)
 }
 
 /// Checks that this is Debian and that this program may install. The error is the reason.

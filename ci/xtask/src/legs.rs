@@ -61,7 +61,10 @@ const BARE: &str = "x86_64-unknown-none";
 impl Context<'_> {
     /// Runs a command and shows its last line.
     fn capture(&self, command: &mut Command) -> anyhow::Result<command::Captured> {
-        capture(command, |line| self.live.hint(&format!("{} ... {}", self.label, line.trim())))
+        let watch = |line: &str| self.live.hint(&format!("{} ... {}", self.label, line.trim()));
+        let captured = capture(command, watch)?;
+        self.processor_time.set(self.processor_time.get() + captured.processor_time);
+        Ok(captured)
     }
 
     /// Runs commands up to the first that fails. `note` turns the output of the last one into a

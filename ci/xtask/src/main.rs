@@ -82,14 +82,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Runs everything that CI runs and ends with "N passed, N failed, N skipped".
-    Test {
-        /// Only this leg. May be given several times.
-        #[arg(long, value_name = "LEG")]
-        only: Vec<String>,
-        /// Lists the legs without running them.
-        #[arg(long)]
-        list: bool,
-    },
+    Test(test::Options),
     /// Builds the fuzz targets, runs each, and prints the findings and the speeds.
     Fuzz(fuzz::Options),
     /// Runs one input of a target, on stable and without libFuzzer, and prints its operations and
@@ -153,7 +146,7 @@ fn run() -> anyhow::Result<ExitCode> {
     interrupt::install()?;
     let project = Project::find();
     match cli.command {
-        Command::Test { only, list } => test::run(&project, &only, list),
+        Command::Test(options) => test::run(&project, &options),
         Command::Fuzz(options) => fuzz::run(&project, &options),
         Command::Replay { file, target, outputs } => {
             replay::run(&project, &file, target.as_deref(), &outputs)

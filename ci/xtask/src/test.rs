@@ -1,5 +1,22 @@
-//! `cargo xtask test` runs the legs one after the other, whatever the results of earlier ones.
-use std::{env, process::ExitCode, time::Instant};
+//! `cargo xtask test` runs the legs, two at a time, whatever the results of earlier ones.
+//!
+//! One leg often waits for one thread, such as a linker or a test. The other leg then has the rest
+//! of the machine.
+use std::{
+    cell::Cell,
+    env, fs,
+    os::unix::process::CommandExt,
+    process::{Command, ExitCode},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use clap::Args;
 
 use crate::{interrupt, legs::LEGS, problem::Problem, project::Project, ui};
 
@@ -23,6 +40,8 @@ pub(crate) struct Context<'a> {
     pub(crate) live: &'a ui::Live,
     /// The beginning of that line.
     pub(crate) label: &'a str,
+    /// The processor time of the commands that have ended.
+    pub(crate) processor_time: &'a Cell<Duration>,
 }
 
 /// The result of a leg.
@@ -102,10 +121,24 @@ fn warn_of_a_small_disk(project: &Project) {
     }
 }
 
+/// Options of `cargo xtask test`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only this leg. May be given several times.
+    #[arg(long, value_name = "LEG")]
+    only: Vec<String>,
+    /// Lists the legs without running them.
+    #[arg(long)]
+    list: bool,
+    /// The number of legs that run side by side.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    jobs: u8,
+}
+
 /// Runs the legs.
-pub(crate) fn run(project: &Project, only: &[String], list: bool) -> anyhow::Result<ExitCode> {
-    let legs = choose(only)?;
-    if list {
+pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCode> {
+    let legs = choose(&options.only)?;
+    if options.list {
         let mut table = ui::table(&["leg", "required", "what"], 0..0);
         for leg in legs {
             table.add_row([leg.name, if leg.required { "yes" } else { "no" }, leg.what]);
@@ -113,37 +146,19 @@ pub(crate) fn run(project: &Project, only: &[String], list: bool) -> anyhow::Res
         say!("{table}");
         return Ok(ExitCode::SUCCESS);
     }
-    if only.is_empty() {
+    run_from_a_link(project)?;
+    if options.only.is_empty() {
         warn_of_a_small_disk(project);
     }
-    let ci = env::var("CI").is_ok_and(|value| value == "true" || value == "1");
-    let mut table = ui::table(&["leg", "result", "seconds", "note"], 2..3);
-    let mut verdicts = Vec::new();
-    let mut next = None;
-    for (index, leg) in legs.iter().enumerate() {
-        let label = format!("[{}/{}] {}", index + 1, legs.len(), leg.name);
-        let start = Instant::now();
-        let outcome = if interrupt::interrupted() {
-            Outcome::Skipped("interrupted".to_owned())
-        } else {
-            let live = ui::Live::new();
-            live.show(&format!("{label} ..."));
-            let outcome = one(leg, &Context { project, live: &live, label: &label });
-            let (verdict, _) = judge(&outcome, leg.required, ci);
-            live.finish(&format!("{label} ... {}, {:.1} s", verdict.name(), start.elapsed().as_secs_f64()));
-            outcome
-        };
-        let (verdict, note) = judge(&outcome, leg.required, ci);
-        if let Outcome::Failed { output, repeat, .. } = &outcome {
-            note!("{}\nto repeat: {repeat}\n", output.trim_end());
-        }
-        if verdict == Verdict::Failed {
-            next.get_or_insert_with(|| format!("cargo xtask test --only {}", leg.name));
-        }
-        let seconds = format!("{:.1}", start.elapsed().as_secs_f64());
-        table.add_row([leg.name, verdict.name(), &seconds, &note]);
-        verdicts.push(verdict);
+    let ended = run_all(project, &legs, options.jobs.into());
+    let mut table = ui::table(&["leg", "result", "seconds", "CPU", "note"], 2..4);
+    for (leg, Ended { verdict, note, seconds, processor_seconds }) in legs.iter().zip(&ended) {
+        let [seconds, processor_seconds] = [seconds, processor_seconds].map(|time| format!("{time:.1}"));
+        table.add_row([leg.name, verdict.name(), &seconds, &processor_seconds, note]);
     }
+    let verdicts: Vec<Verdict> = ended.iter().map(|ended| ended.verdict).collect();
+    let failed = legs.iter().zip(&verdicts).find(|(_, verdict)| **verdict == Verdict::Failed);
+    let next = failed.map(|(leg, _)| format!("cargo xtask test --only {}", leg.name));
     say!("{table}");
     say!("next: {}", next.unwrap_or_else(|| "cargo xtask fuzz".to_owned()));
     say!("{}", totals(&verdicts));
@@ -154,6 +169,76 @@ pub(crate) fn run(project: &Project, only: &[String], list: bool) -> anyhow::Res
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Makes this process run from a second name of its program.
+///
+/// A leg starts this program again. By its first name that would fail while another leg links the
+/// program anew.
+fn run_from_a_link(project: &Project) -> anyhow::Result<()> {
+    let folder = project.path("target/test");
+    let (program, link) = (env::current_exe()?, folder.join("xtask"));
+    if link.canonicalize().is_ok_and(|link| link == program) {
+        return Ok(());
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // A name of its own for each process, so that no process ever finds the link missing.
+    let fresh = folder.join(format!("xtask-{}", std::process::id()));
+    fs::copy(&program, &fresh).with_context(|| format!("cannot copy {}", program.display()))?;
+    fs::rename(&fresh, &link).with_context(|| format!("cannot make {}", link.display()))?;
+    let error = Command::new(&link).args(env::args_os().skip(1)).exec();
+    Err(error).with_context(|| format!("cannot run {}", link.display()))
+}
+
+/// A leg's end.
+struct Ended {
+    verdict: Verdict,
+    note: String,
+    seconds: f64,
+    processor_seconds: f64,
+}
+
+/// Runs the legs, `jobs` at a time. The results are in the order of the legs.
+fn run_all(project: &Project, legs: &[&Leg], jobs: usize) -> Vec<Ended> {
+    let ci = env::var("CI").is_ok_and(|value| value == "true" || value == "1");
+    let (next, ended) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(legs.len())));
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(leg) = legs.get(index) else { return };
+            let label = format!("[{}/{}] {}", index + 1, legs.len(), leg.name);
+            let end = run_one(project, leg, &label, ci);
+            ended.lock().unwrap_or_else(PoisonError::into_inner).push((index, end));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(work);
+        }
+    });
+    let mut ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+    ended.sort_by_key(|(index, _)| *index);
+    ended.into_iter().map(|(_, end)| end).collect()
+}
+
+/// Runs a leg, and shows its end.
+fn run_one(project: &Project, leg: &Leg, label: &str, ci: bool) -> Ended {
+    let start = Instant::now();
+    let processor_time = Cell::new(Duration::ZERO);
+    let live = ui::Live::new();
+    live.show(&format!("{label} ..."));
+    let outcome = if interrupt::interrupted() {
+        Outcome::Skipped("interrupted".to_owned())
+    } else {
+        one(leg, &Context { project, live: &live, label, processor_time: &processor_time })
+    };
+    let (verdict, note) = judge(&outcome, leg.required, ci);
+    let seconds = start.elapsed().as_secs_f64();
+    live.finish(&format!("{label} ... {}, {seconds:.1} s", verdict.name()));
+    if let Outcome::Failed { output, repeat, .. } = &outcome {
+        ui::above(&format!("{}\nto repeat: {repeat}\n", output.trim_end()));
+    }
+    Ended { verdict, note, seconds, processor_seconds: processor_time.get().as_secs_f64() }
 }
 
 /// Runs a leg. An error in running it is a failure of the leg.

@@ -8,7 +8,7 @@ use std::{
 use crate::{command, problem::Problem, project::Project, ui};
 
 /// The folder of the installed tools.
-const TOOLS: &str = "target/tools";
+pub(crate) const TOOLS: &str = "target/tools";
 
 /// A program from the crate registry.
 struct Tool {

@@ -2,14 +2,23 @@
 use std::{
     io::IsTerminal,
     process::Command,
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
 use anyhow::bail;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::command;
+
+/// The changing lines of this process, which stand below each other.
+static LINES: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Writes a text to the standard error, above the changing lines.
+pub(crate) fn above(text: &str) {
+    LINES.suspend(|| note!("{text}"));
+}
 
 /// A line that changes while something runs. Without a terminal each change is a line of its own.
 pub(crate) struct Live {
@@ -20,7 +29,7 @@ impl Live {
     /// Begins with an empty line.
     pub(crate) fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new_spinner();
+            let bar = LINES.add(ProgressBar::new_spinner());
             if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
                 bar.set_style(style);
             }
@@ -50,7 +59,7 @@ impl Live {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
-        note!("{line}");
+        above(line);
     }
 }
 

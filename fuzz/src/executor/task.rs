@@ -43,6 +43,8 @@ pub struct Task {
     /// The run's number of DPCs, and the times of its first and last poll, for a task with a time
     /// budget.
     pub run_start: Cell<(u64, u64, u64)>,
+    /// The clock tick before its last poll.
+    pub polled_since: Cell<Option<u64>>,
 }
 
 impl Task {

@@ -61,6 +61,18 @@ impl Drop for Token {
     }
 }
 
+/// A drain of a processor's DPCs, since the last clock tick.
+#[derive(Clone, Copy, Default)]
+pub struct DrainRecord {
+    /// The time at which the drain began.
+    pub since: u64,
+    /// The time of the tick.
+    pub tick: u64,
+    /// The polls since that tick of tasks that had been polled since it, after the kernel's advice
+    /// to end the drain.
+    pub late: u32,
+}
+
 /// The state of a run.
 #[derive(Default)]
 pub struct ExecutorWorld {
@@ -108,9 +120,8 @@ pub struct ExecutorWorld {
     pub actors: [Cell<usize>; ACTORS],
     /// For each processor, the task that it polls or drops in a DPC.
     pub in_body: [Cell<Option<usize>>; PROCESSORS],
-    /// For each processor, the start of its last drain, and the number of polls in that drain since
-    /// the kernel advised to end it.
-    pub drains: [Cell<(u64, u32)>; PROCESSORS],
+    /// The last drain of each processor.
+    pub drains: [Cell<DrainRecord>; PROCESSORS],
     /// The threads that poll or drop bodies on work items.
     pub threads: RefCell<Vec<usize>>,
     /// For each actor, the step that it is doing and the task that it does it to.

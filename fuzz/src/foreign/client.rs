@@ -374,6 +374,9 @@ pub(crate) fn poll(world: &ForeignWorld, place: usize, waker: usize) {
             ),
         );
     }
+    if late {
+        replies.lose_the_rest(matches!(polled, Poll::Ready(Ok(_))));
+    }
     if let Poll::Ready(Err(error)) = polled
         && error.is_success()
     {

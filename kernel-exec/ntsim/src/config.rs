@@ -12,6 +12,9 @@ pub struct Config {
     pub processors: usize,
     /// Whether events are collected. Default no, in which case no text is ever made.
     pub trace: bool,
+    /// Whether the events that are collected have the file and line of the code that they come from
+    /// ([`Event::caller`](crate::trace::Event::caller)). That takes time at each event. Default no.
+    pub callers: bool,
     /// The most preemption points in the whole simulation, over all runs. Default 1,000,000.
     pub step_limit: u64,
     /// The time by which the virtual clock advances at a preemption point, in 100-ns units. Default
@@ -115,6 +118,7 @@ impl Config {
     pub const DEFAULT: Self = Self {
         processors: 1,
         trace: false,
+        callers: false,
         step_limit: 1_000_000,
         step_time: 1,
         tick: TICK,

@@ -103,7 +103,7 @@ impl Simulation {
         let unload = unsafe { &raw const (*driver).DriverUnload };
         // SAFETY: the field is in the machine's driver object, which lives as long as the machine.
         let unload = unsafe { unload.read() };
-        let refused = |message: alloc::string::String| Err(Stop::Failure { oracle: "unload", message });
+        let refused = |message: alloc::string::String| Err(Stop::failure("unload", message));
         let Some(unload) = unload else {
             return refused(alloc::string::String::from("the driver has no Unload routine"));
         };

@@ -10,7 +10,7 @@ use alloc::{string::String, vec::Vec};
 use crate::{
     config::{Config, LowResources},
     engine::{machine::Machine, recording::Recording, schedule::Schedule},
-    fault::frames::is_own,
+    fault::frames::is_library,
     simulation::Simulation,
     trace::{Trace, event::What},
     verifier::stop::Stop,
@@ -63,21 +63,14 @@ impl Machine {
         addresses
     }
 
-    /// The innermost functions that are neither the simulation's nor the standard library's.
+    /// The innermost functions of the driver with file and line, or those of a library if no
+    /// function of the driver is running.
     fn callers(&self) -> String {
-        let mut names: Vec<String> = Vec::new();
-        self.walk(|frame| {
-            backtrace::resolve_frame(frame, |symbol| {
-                if names.len() < CALLERS
-                    && let Some(name) = symbol.name()
-                    && symbol.filename().is_none_or(|file| !is_own(file))
-                {
-                    names.push(alloc::format!("{name:#}"));
-                }
-            });
-            names.len() < CALLERS
-        });
-        names.join(" < ")
+        let lines = self.backtrace();
+        let (library, driver): (Vec<&String>, Vec<&String>) = lines.iter().partition(|line| is_library(line));
+        let named = if driver.is_empty() { library } else { driver };
+        let named: Vec<&str> = named.into_iter().take(CALLERS).map(String::as_str).collect();
+        named.join(" < ")
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         machine::{Machine, active},
     },
     subsystem::{driver_object, watchdog},
-    trace::{Mark, event::What},
+    trace::{Mark, event::What, label::Label},
     types::PDRIVER_OBJECT,
     verifier::bugcheck::driver_verifier::irql::wake_too_high,
 };
@@ -184,6 +184,32 @@ pub fn note(f: impl FnOnce() -> String) {
         && machine.tracing.get()
     {
         traced(&machine, || What::Note(f()));
+    }
+}
+
+/// Names an object for the trace and the timeline of this run, in place of `object7` or `block3`.
+///
+/// The label is for all bytes of the object, until the next reset. It has no effect when not
+/// tracing, so it costs nothing then.
+///
+/// ```
+/// use ntsim::{Config, Schedule, Simulation, sync::{AtomicU32, Ordering}};
+///
+/// let mut kernel = Simulation::new(Config { trace: true, ..Config::default() }, Schedule::round_robin());
+/// kernel.run_on(0, || {
+///     let ready = AtomicU32::new(0);
+///     ntsim::name(&ready, "ready");
+///     ready.store(1, Ordering::Release);
+/// })?;
+/// assert!(kernel.trace().to_string().contains("`ready`: store 0x0 -> 0x1"));
+/// # Ok::<(), ntsim::Stop>(())
+/// ```
+pub fn name<T: ?Sized>(object: &T, label: &str) {
+    if let Some(machine) = here()
+        && machine.tracing.get()
+    {
+        let address = core::ptr::from_ref(object).cast::<()>().addr();
+        machine.label(address, size_of_val(object), Label::new(label));
     }
 }
 

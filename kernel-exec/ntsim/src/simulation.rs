@@ -275,7 +275,7 @@ impl Simulation {
         }
         let fits = machine.scheduling.schedule.borrow_mut().end(unloaded, digest);
         fits.map_err(|message| {
-            let stop = Stop::Failure { oracle: "replay", message };
+            let stop = Stop::failure("replay", message);
             machine.put_stop(stop.clone());
             stop
         })

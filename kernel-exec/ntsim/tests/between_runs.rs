@@ -65,7 +65,7 @@ fn a_call_that_lets_a_thread_go_on_is_reported() {
     let set = |event: &Event| _ = event.set();
     let (mut kernel, event) = after_a_run(Event::notification);
     set(&event);
-    let Err(Stop::Failure { oracle: "between runs", message: said }) = kernel.unload() else { panic!() };
+    let Err(Stop::Failure { oracle: "between runs", message: said, .. }) = kernel.unload() else { panic!() };
     assert!(said.contains("KeSetEvent called outside a simulation run, between two runs"), "{said}");
     assert!(said.contains("between_runs.rs:"), "{said}");
     drop(kernel);

@@ -118,7 +118,7 @@ fn unload_is_not_called_while_a_work_item_holds_the_device() {
     let mut kernel = Simulation::new(Config { linger: 0, ..processors(2) }, Schedule::seed(4));
     load(&mut kernel, work_that_waits).unwrap();
     let stop = unload(&mut kernel).unwrap_err();
-    let Stop::Failure { oracle: "unload", message } = stop else { panic!("{stop}") };
+    let Stop::Failure { oracle: "unload", message, .. } = stop else { panic!("{stop}") };
     assert!(message.contains("holds the driver's device"), "{message}");
 }
 
@@ -143,7 +143,7 @@ fn unload_is_not_called_while_a_queued_work_item_holds_the_device() {
     let mut kernel = Simulation::new(Config { workers: 1, linger: 0, ..processors(2) }, Schedule::seed(4));
     load(&mut kernel, work_behind_work_that_waits).unwrap();
     let stop = unload(&mut kernel).unwrap_err();
-    let Stop::Failure { oracle: "unload", message } = stop else { panic!("{stop}") };
+    let Stop::Failure { oracle: "unload", message, .. } = stop else { panic!("{stop}") };
     assert!(message.contains("holds the driver's device"), "{message}");
 }
 

@@ -29,7 +29,9 @@ fn config(count: usize) -> Config {
 
 fn failure(count: usize, programs: Vec<(usize, Program)>) -> (&'static str, String) {
     match Simulation::new(config(count), Schedule::round_robin()).run(programs) {
-        Err(Stop::Failure { oracle, message }) => (oracle, message),
+        Err(Stop::Failure { oracle, message, backtrace }) => {
+            (oracle, format!("{message}\n{}", backtrace.join("\n")))
+        }
         other => panic!("no failure, but {other:?}"),
     }
 }

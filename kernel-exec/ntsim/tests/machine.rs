@@ -104,7 +104,7 @@ fn threaded_dpcs_are_refused() {
         // SAFETY: the call ends the run before it writes anything.
         unsafe { ddi::KeInitializeThreadedDpc(object(), None, null_mut()) };
     });
-    let Err(Stop::Failure { oracle: "not supported", message }) = stop else { panic!("{stop:?}") };
+    let Err(Stop::Failure { oracle: "not supported", message, .. }) = stop else { panic!("{stop:?}") };
     assert!(message.contains("threaded DPCs"), "{message}");
 }
 

@@ -210,7 +210,7 @@ fn what_the_kernel_does_not_format_is_said() {
         (c"ends in %-5", "%-5"),
     ] {
         match alone(move || print!(format, 0_i64)) {
-            Err(Stop::Failure { oracle: "not supported", message }) => {
+            Err(Stop::Failure { oracle: "not supported", message, .. }) => {
                 assert!(message.contains(&format!("with {said:?}")), "{message}");
             }
             other => panic!("{format:?}: {other:?}"),

@@ -107,7 +107,7 @@ fn two_accesses(seed: u64, mutable: [bool; 2]) -> Result<(), Stop> {
 fn overlapping_accesses_of_two_processors_are_a_data_race_if_one_writes() {
     for mutable in [[true, true], [true, false], [false, true]] {
         let stop = (1..200).find_map(|seed| two_accesses(seed, mutable).err());
-        let Some(Stop::Failure { oracle: "data race", message }) = stop else {
+        let Some(Stop::Failure { oracle: "data race", message, .. }) = stop else {
             panic!("{mutable:?}: {stop:?}")
         };
         assert!(message.contains("processor 0") && message.contains("processor 1"), "{message}");

@@ -116,7 +116,7 @@ fn a_recording_that_does_not_fit_says_at_which_decision() {
     let decisions = recording.decisions();
     let cut = Recording::new(decisions[..3].to_vec());
     let stop = everything(Schedule::replay(cut)).0.unwrap_err();
-    let Stop::Failure { oracle: "replay", message } = stop else { panic!("{stop}") };
+    let Stop::Failure { oracle: "replay", message, .. } = stop else { panic!("{stop}") };
     assert!(message.starts_with("decision 3: ") && message.ends_with("the recording has ended"), "{message}");
     let wrong = Recording::parse("ntsim recording 1\nr63:1").unwrap();
     let stop = everything(Schedule::replay(wrong)).0.unwrap_err();
@@ -211,7 +211,7 @@ fn processor_count() {
 
 fn misfit(outcome: Result<(), Stop>) -> String {
     match outcome.unwrap_err() {
-        Stop::Failure { oracle: "replay", message } => message,
+        Stop::Failure { oracle: "replay", message, .. } => message,
         other => panic!("{other}"),
     }
 }

@@ -91,7 +91,9 @@ fn a_failure_ends_the_run() {
         let dpc = Dpc::new(|| ntsim::fail("my oracle", "saw something".into()));
         dpc.insert();
     });
-    assert_eq!(stop, Err(Stop::Failure { oracle: "my oracle", message: "saw something".into() }));
+    let Err(Stop::Failure { oracle, message, backtrace, .. }) = stop else { panic!("{stop:?}") };
+    assert_eq!((oracle, message.as_str()), ("my oracle", "saw something"));
+    assert!(backtrace.iter().any(|line| line.contains("simulation.rs:")), "{backtrace:?}");
     assert_eq!(panic_text(|| ntsim::fail("my oracle", "outside".into())), "my oracle: outside");
 }
 

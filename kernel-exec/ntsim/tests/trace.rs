@@ -22,7 +22,7 @@ fn written(trace: &Trace) -> String {
 }
 
 fn event(what: What) -> Event {
-    Event { step: 7, time: 70, processor: 1, irql: 2, what }
+    Event { step: 7, time: 70, processor: 1, irql: 2, what, caller: None }
 }
 
 /// Returns one event of every kind with its line in a file. The lines never change, because other
@@ -139,11 +139,19 @@ fn every_kind() -> Vec<(What, &'static str)> {
             r#"{"stop":{"stop":{"bug_check":{"code":199,"parameters":[1,2,3,4],"processor":1,"irql":2,"rule":"a \"rule\""}}}}"#,
         ),
         (
-            What::Stop { stop: Stop::Failure { oracle: "C8", message: "twice".into() } },
+            What::Stop { stop: Stop::failure("C8", "twice".into()) },
             r#"{"stop":{"stop":{"failure":{"oracle":"C8","message":"twice"}}}}"#,
         ),
         (
-            What::Stop { stop: Stop::StepLimit { steps: 9, processor: 0, irql: 0, in_dpc: false } },
+            What::Stop {
+                stop: Stop::StepLimit {
+                    steps: 9,
+                    processor: 0,
+                    irql: 0,
+                    in_dpc: false,
+                    backtrace: Vec::new(),
+                },
+            },
             r#"{"stop":{"stop":{"step_limit":{"steps":9,"processor":0,"irql":0,"in_dpc":false}}}}"#,
         ),
         (

@@ -30,7 +30,7 @@ pub(crate) fn refuse(ddi: Ddi) {
         message.push_str("\n  in ");
         message.push_str(&line);
     }
-    machine.report(Stop::Failure { oracle: "between runs", message });
+    machine.report(Stop::failure("between runs", message));
 }
 
 /// Frees a block of pool between two runs. Without a simulation it ends the process.

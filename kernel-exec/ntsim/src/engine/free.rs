@@ -262,10 +262,7 @@ impl Free {
                         self.take();
                     }
                     self.panic.lock().get_or_insert(panic);
-                    machine.put_stop(Stop::Failure {
-                        oracle: "panic",
-                        message: String::from("a program panicked"),
-                    });
+                    machine.put_stop(Stop::failure("panic", String::from("a program panicked")));
                 }
             }
             if remaining.get() == 0 && until == Until::Returned {

@@ -82,7 +82,7 @@ impl Machine {
     /// Ends the run with a failure.
     #[cold]
     pub(crate) fn fail(&self, oracle: &'static str, message: String) -> ! {
-        self.halt(Stop::Failure { oracle, message })
+        self.halt(Stop::Failure { oracle, message, backtrace: self.backtrace() })
     }
 
     /// The stop of a run that has taken too many steps.
@@ -92,6 +92,7 @@ impl Machine {
             processor: self.current.get(),
             irql: self.irql(),
             in_dpc: self.cpu().in_dpc.get(),
+            backtrace: self.backtrace(),
         }
     }
 

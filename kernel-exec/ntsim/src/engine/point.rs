@@ -224,7 +224,7 @@ impl Machine {
     /// Ends the run because the replayed recording does not fit. Outside of coroutines it only
     /// records that the run has ended.
     pub(crate) fn misfit(&self, message: String) {
-        let stop = Stop::Failure { oracle: "replay", message };
+        let stop = Stop::failure("replay", message);
         if self.control.inside.get() {
             self.halt(stop);
         }

@@ -37,10 +37,7 @@ pub(crate) fn end_run(machine: &Machine, kind: HangKind, backtrace: &[String]) -
     let mut lines: Vec<String> = alloc::vec![what];
     lines.extend((0..machine.count()).map(|processor| whereabouts(machine, processor)));
     lines.extend(machine.waits().iter().map(|wait| alloc::format!("{wait}")));
-    if !backtrace.is_empty() {
-        lines.push(alloc::format!("processor {me} is in {}", backtrace.join(" < ")));
-    }
-    machine.halt(Stop::Failure { oracle, message: lines.join("\n  ") })
+    machine.halt(Stop::Failure { oracle, message: lines.join("\n  "), backtrace: backtrace.to_vec() })
 }
 
 /// Describes a processor's state and its last kernel call.

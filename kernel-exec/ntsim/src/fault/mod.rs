@@ -82,9 +82,9 @@ impl Machine {
             Cause::Instruction(instruction) => self.halt(Stop::Failure {
                 oracle: "not supported",
                 message: alloc::format!(
-                    "the driver has executed `{instruction}`, which a host does not let programs do; in {}",
-                    backtrace.join(" < ")
+                    "the driver has executed `{instruction}`, which a host does not let programs do"
                 ),
+                backtrace,
             }),
         };
         self.bug_check_with(violation, backtrace)

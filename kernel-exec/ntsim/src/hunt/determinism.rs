@@ -20,7 +20,7 @@ pub(super) fn check(runner: &mut Runner<'_>, case: Case, schedule: &Schedule) ->
     let first = runner.kernel.trace().clone();
     let outcome = runner.run(case, true, schedule.clone());
     match difference(&first, runner.kernel.trace()) {
-        Some(message) => Err(Stop::Failure { oracle: ORACLE, message }),
+        Some(message) => Err(Stop::failure(ORACLE, message)),
         None => outcome,
     }
 }

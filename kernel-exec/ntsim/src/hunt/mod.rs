@@ -4,18 +4,20 @@
 //! - `determinism` compares the traces of two runs.
 //! - `shrink` takes preemptions out of a finding's recording.
 //! - `replay` is the text of the variable `NTSIM_REPLAY`.
+//! - `evidence` picks the events that explain a finding.
 //! - `report` is the finding as text, and as a timeline.
 
 extern crate alloc;
 
 mod determinism;
+mod evidence;
 mod replay;
 mod report;
 mod runner;
 mod search;
 mod shrink;
 
-use alloc::{boxed::Box, string::String};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use std::path::PathBuf;
 
 use self::search::Search;
@@ -23,7 +25,7 @@ use crate::{
     config::Config,
     engine::{explore::Limits, recording::Recording},
     simulation::Simulation,
-    trace::Trace,
+    trace::{Name, Trace},
     verifier::stop::Stop,
 };
 
@@ -212,6 +214,8 @@ pub struct Found {
     pub preemptions: Option<(usize, usize)>,
     /// The events of that recording.
     pub trace: Trace,
+    /// The objects that the stop names.
+    pub objects: Vec<Name>,
     /// The value of `NTSIM_REPLAY` that makes the run again.
     pub replay: String,
     /// The file with the timeline. `None` if it could not be written.

@@ -13,6 +13,7 @@ use std::{
 
 use super::{
     Found,
+    evidence::{Preemptions, Uses},
     replay::{Place, VARIABLE},
 };
 use crate::trace::Trace;
@@ -39,9 +40,15 @@ impl Display for Found {
         if let Some(path) = &self.timeline {
             writeln!(f, "timeline: {}", path.display())?;
         }
-        let events = self.trace.events();
+        write!(f, "{}{}", Preemptions(&self.trace), Uses(&self.trace, &self.objects))?;
+        let (all, own) = (self.trace.events().len(), self.trace.without_libraries());
+        let events = own.events();
         let last = events.get(events.len().saturating_sub(LAST)..).unwrap_or_default();
-        writeln!(f, "the last {} of {} events:", last.len(), events.len())?;
+        let hidden = match all - events.len() {
+            0 => String::new(),
+            hidden => alloc::format!(" ({hidden} events of libraries are left out)"),
+        };
+        writeln!(f, "the last {} of {all} events{hidden}:", last.len())?;
         write!(f, "{}", Trace::new(last.to_vec()))
     }
 }

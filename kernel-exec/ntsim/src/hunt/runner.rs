@@ -49,7 +49,7 @@ fn outside(panic: &dyn Any) -> Stop {
     let text = panic.downcast_ref::<&'static str>().map(ToString::to_string);
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     let message = text.unwrap_or_else(|| String::from("a value that is no text"));
-    Stop::Failure { oracle: OUTSIDE, message }
+    Stop::failure(OUTSIDE, message)
 }
 
 /// The oracle of a panic outside of a run.
@@ -69,7 +69,7 @@ impl<'a> Runner<'a> {
 
     /// Makes a run.
     pub(super) fn run(&mut self, case: Case, trace: bool, schedule: Schedule) -> Result<(), Stop> {
-        let mut config = Config { trace, ..self.config };
+        let mut config = Config { trace, callers: trace, ..self.config };
         match case.memory {
             Memory::AsConfigured => {}
             Memory::Low => config.low_resources = LowResources::Random,

@@ -5,10 +5,12 @@ extern crate alloc;
 use alloc::{
     boxed::Box,
     string::{String, ToString},
+    vec::Vec,
 };
 
 use super::{
     Found, Hunt, Hunted, determinism,
+    evidence::objects_in,
     replay::{How, Place, Replay, VARIABLE},
     report::write_timeline,
     runner::{Case, Memory, OUTSIDE, Round, Runner, call},
@@ -21,7 +23,7 @@ use crate::{
         schedule::Schedule,
     },
     low_resources::starve,
-    trace::Trace,
+    trace::{Name, Trace},
     verifier::stop::Stop,
 };
 
@@ -33,6 +35,21 @@ struct Finding {
     how: How,
     /// The events, if they were collected.
     trace: Option<Trace>,
+}
+
+/// The events of a finding's run, and the objects that its stop names.
+#[derive(Default)]
+struct Evidence {
+    trace: Trace,
+    objects: Vec<Name>,
+}
+
+impl Evidence {
+    /// The evidence of the run that a runner has just made.
+    fn of(runner: &Runner<'_>, stop: &Stop) -> Self {
+        let objects = objects_in(&stop.to_string(), &runner.kernel);
+        Self { trace: runner.kernel.trace().clone(), objects }
+    }
 }
 
 /// A hunt in progress.
@@ -75,7 +92,8 @@ impl<'a> Search<'a> {
             How::Recording(recording) => runner.run(case, true, Schedule::replay(recording.clone())),
             How::Twice(seed) => determinism::check(&mut runner, case, &Schedule::seed(*seed)),
         };
-        let (trace, recording) = (runner.kernel.trace().clone(), runner.kernel.recording());
+        let recording = runner.kernel.recording();
+        let evidence = outcome.as_ref().err().map(|stop| Evidence::of(&runner, stop));
         drop(runner);
         self.hunted = Hunted { runs: 1, replayed: true, ..Hunted::default() };
         let Err(stop) = outcome else {
@@ -83,7 +101,7 @@ impl<'a> Search<'a> {
             return Ok(());
         };
         let finding = Finding { by: VARIABLE.into(), stop, case, how, trace: None };
-        Err(self.found(finding, recording, None, trace))
+        Err(self.found(finding, recording, None, evidence.unwrap_or_default()))
     }
 
     /// Makes all runs up to the first finding.
@@ -189,7 +207,8 @@ impl<'a> Search<'a> {
         let recording = match &finding.how {
             How::Recording(recording) => recording.clone(),
             How::Twice(_) => {
-                return self.found(finding, Recording::default(), None, trace.unwrap_or_default());
+                let evidence = Evidence { trace: trace.unwrap_or_default(), objects: Vec::new() };
+                return self.found(finding, Recording::default(), None, evidence);
             }
         };
         let mut runner = self.runner();
@@ -202,7 +221,7 @@ impl<'a> Search<'a> {
             let outcome = runner.run(case, true, Schedule::replay(candidate.clone()));
             let Err(stop) = outcome else { continue };
             if alike(&stop, &finding.stop) {
-                let trace = runner.kernel.trace().clone();
+                let evidence = Evidence::of(&runner, &stop);
                 drop(runner);
                 let preemptions =
                     preemptions.map(
@@ -211,13 +230,16 @@ impl<'a> Search<'a> {
                         },
                     );
                 let how = How::Recording(candidate.clone());
-                return self.found(Finding { stop, how, ..finding }, candidate, preemptions, trace);
+                return self.found(Finding { stop, how, ..finding }, candidate, preemptions, evidence);
             }
         }
-        let trace = trace.unwrap_or_else(|| runner.kernel.trace().clone());
+        let evidence = match trace {
+            Some(trace) => Evidence { trace, objects: Vec::new() },
+            None => Evidence::of(&runner, &finding.stop),
+        };
         drop(runner);
         finding.by.push_str(", which did not repeat when it was replayed (add `repeat` to see why)");
-        self.found(finding, recording, None, trace)
+        self.found(finding, recording, None, evidence)
     }
 
     fn found(
@@ -225,12 +247,13 @@ impl<'a> Search<'a> {
         finding: Finding,
         recording: Recording,
         preemptions: Option<(usize, usize)>,
-        trace: Trace,
+        evidence: Evidence,
     ) -> Box<Found> {
         let Finding { by, stop, case, how, .. } = finding;
+        let Evidence { trace, objects } = evidence;
         let title = stop.to_string();
         let timeline = write_timeline(&self.place, title.lines().next().unwrap_or_default(), &trace);
         let replay = Replay { place: Some(self.place.clone()), case, how }.to_string();
-        Box::new(Found { stop, by, recording, preemptions, trace, replay, timeline })
+        Box::new(Found { stop, by, recording, preemptions, trace, objects, replay, timeline })
     }
 }

@@ -8,6 +8,7 @@ use core::fmt::{self, Display, Formatter};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    caller::Caller,
     mark::Mark,
     name::Name,
     value::{Tag, Value},
@@ -32,6 +33,9 @@ pub struct Event {
     pub irql: u8,
     /// The kind of event, with its data.
     pub what: What,
+    /// The code that it comes from, with [`Config::callers`](crate::Config::callers).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Caller>,
 }
 
 /// The kind of event, with its data.
@@ -229,6 +233,27 @@ impl AtomicOp {
     }
 }
 
+impl What {
+    /// Whether it is an action of the running code, rather than of the kernel or of the schedule.
+    pub(crate) fn has_caller(&self) -> bool {
+        matches!(
+            self,
+            Self::Call { .. }
+                | Self::Wait { .. }
+                | Self::ThreadWait { .. }
+                | Self::Allocated { .. }
+                | Self::Freed { .. }
+                | Self::Atomic { .. }
+                | Self::Cell { .. }
+                | Self::CellEnd { .. }
+                | Self::Print { .. }
+                | Self::Etw { .. }
+                | Self::Note(_)
+                | Self::Mark(_)
+        )
+    }
+}
+
 impl Display for What {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -322,6 +347,7 @@ impl Display for Brief<'_> {
                 let place = place.as_deref().unwrap_or("an unknown place");
                 write!(f, "panic at {place}: {message}")
             }
+            Stop::Failure { oracle, message, .. } => write!(f, "{oracle}: {message}"),
             other => other.fmt(f),
         }
     }
@@ -333,6 +359,7 @@ impl Display for Event {
             f,
             "{:>6} {:>10}  p{:<2} irql {:<2} {}",
             self.step, self.time, self.processor, self.irql, self.what
-        )
+        )?;
+        self.caller.as_ref().map_or(Ok(()), |caller| write!(f, "  [{caller}]"))
     }
 }

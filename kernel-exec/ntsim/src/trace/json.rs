@@ -137,7 +137,7 @@ fn header(line: &str, number: usize) -> Result<usize, ParseTraceError> {
 
 /// Checks the properties that a run guarantees for every event.
 fn plausible(event: &Event, before: Option<&Event>) -> Result<(), String> {
-    let Event { step, time, processor, irql, what } = event;
+    let Event { step, time, processor, irql, what, caller: _ } = event;
     let named = match what {
         What::Thread { processor, .. }
         | What::ThreadReady { processor, .. }

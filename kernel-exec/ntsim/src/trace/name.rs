@@ -10,12 +10,13 @@ use core::{
 
 use serde::{Deserialize, Serialize};
 
+use super::label::Label;
 use crate::kernel::thread::ThreadName;
 
 /// An address, by a name that is the same in every process.
 ///
 /// The text is `null`, `block3`, `block3+0x40`, `pool+0x80`, `thread 1`, `program 0`,
-/// `idle thread 0`, `object7`, or `0x7f0012345678`.
+/// `idle thread 0`, `object7`, `0x7f0012345678`, or a label between backquotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 #[non_exhaustive]
@@ -41,6 +42,24 @@ pub enum Name {
     Object(u32),
     /// Elsewhere, without tracing. The address itself.
     Address(usize),
+    /// In an object that a program has named ([`name`](crate::name())), or in a function.
+    Labelled {
+        /// The label.
+        label: Label,
+        /// Bytes from the object's start.
+        offset: usize,
+    },
+}
+
+impl Name {
+    /// Whether two names are of one object.
+    pub(crate) fn is_of(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Block { number: one, .. }, Self::Block { number: other, .. }) => one == other,
+            (Self::Labelled { label: one, .. }, Self::Labelled { label: other, .. }) => one == other,
+            _ => self == other,
+        }
+    }
 }
 
 impl Display for Name {
@@ -53,6 +72,8 @@ impl Display for Name {
             Self::Thread(thread) => thread.fmt(f),
             Self::Object(number) => write!(f, "object{number}"),
             Self::Address(address) => write!(f, "{address:#x}"),
+            Self::Labelled { label, offset: 0 } => write!(f, "`{label}`"),
+            Self::Labelled { label, offset } => write!(f, "`{label}`+{offset:#x}"),
         }
     }
 }
@@ -103,6 +124,10 @@ fn parse(text: &str) -> Option<Name> {
         };
         return Some(Name::Block { number: number.parse().ok()?, offset });
     }
+    if let Some((label, offset)) = text.strip_prefix('`').and_then(|text| text.rsplit_once('`')) {
+        let offset = if offset.is_empty() { 0 } else { hex(offset.strip_prefix('+')?)? };
+        return Some(Name::Labelled { label: Label::new(label), offset });
+    }
     if let Some(offset) = text.strip_prefix("pool+") {
         return Some(Name::Pool { offset: hex(offset)? });
     }
@@ -122,7 +147,7 @@ fn parse(text: &str) -> Option<Name> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Name, ThreadName};
+    use super::{Label, Name, ThreadName};
 
     #[test]
     fn a_name_reads_back() {
@@ -136,12 +161,15 @@ mod tests {
             Name::Thread(ThreadName::System(1)),
             Name::Object(u32::MAX),
             Name::Address(0x7f00_1234_5678),
+            Name::Labelled { label: Label::new("queue.lock"), offset: 0 },
+            Name::Labelled { label: Label::new("<a as b>::c"), offset: 8 },
         ] {
             assert_eq!(String::from(name).parse(), Ok(name));
         }
-        for none in
-            ["", "block", "block1+", "block1+4", "object-1", "pool", "thread", "thread x", "0xg", "12"]
-        {
+        for none in [
+            "", "block", "block1+", "block1+4", "object-1", "`lock", "`lock`8", "pool", "thread", "thread x",
+            "0xg", "12",
+        ] {
             assert!(none.parse::<Name>().is_err(), "{none}");
         }
     }

@@ -4,6 +4,7 @@ use core::ops::Range;
 
 use super::{
     event::{Event, What},
+    label::Label,
     name::Name,
     value::Value,
 };
@@ -14,6 +15,11 @@ impl Machine {
     pub(crate) fn name(&self, address: usize) -> Name {
         if address == 0 {
             return Name::Null;
+        }
+        if self.tracing.get()
+            && let Some((label, offset)) = self.recorder.borrow().labels.find(address)
+        {
+            return Name::Labelled { label, offset };
         }
         if let Some(offset) = self.arena.offset(address) {
             return match self.kernel.borrow().pool.find(offset) {
@@ -26,6 +32,11 @@ impl Machine {
         }
         if !self.tracing.get() {
             return Name::Address(address);
+        }
+        if self.config.get().callers
+            && let Some(label) = self.recorder.borrow().sites.symbol(address)
+        {
+            return Name::Labelled { label, offset: 0 };
         }
         let recorder = self.recorder.borrow();
         let mut names = recorder.names.borrow_mut();
@@ -40,7 +51,14 @@ impl Machine {
     /// Forgets the names of these addresses, because a new object has them. The objects before were
     /// in memory of the host that has been freed since.
     pub(crate) fn forget_names(&self, addresses: Range<usize>) {
-        self.recorder.borrow().names.borrow_mut().retain(|address, _| !addresses.contains(address));
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.labels.forget(&addresses);
+        recorder.names.get_mut().retain(|address, _| !addresses.contains(address));
+    }
+
+    /// Gives the bytes from an address on a label.
+    pub(crate) fn label(&self, address: usize, size: usize, label: Label) {
+        self.recorder.borrow_mut().labels.add(address, size, label);
     }
 
     /// A pointer-sized value as the trace shows it, either a small number or a pointer.
@@ -67,6 +85,11 @@ impl Machine {
             time: self.clock.now(),
             processor: self.current.get(),
             irql: self.irql(),
+            caller: if self.config.get().callers && what.has_caller() {
+                self.caller(&self.recorder.borrow().sites)
+            } else {
+                None
+            },
             what,
         };
         self.recorder.borrow_mut().trace.events.push(event);

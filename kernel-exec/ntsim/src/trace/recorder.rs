@@ -8,7 +8,7 @@ use core::{
     fmt::{self, Display, Formatter},
 };
 
-use super::event::Event;
+use super::{caller::Sites, event::Event, label::Labels};
 
 /// The events of a simulation, in order. Empty unless [`Config::trace`](crate::Config::trace) is
 /// set.
@@ -31,6 +31,13 @@ impl Trace {
     /// The events.
     pub fn events(&self) -> &[Event] {
         &self.events
+    }
+
+    /// The events but those that a library has made ([`Caller::by_library`](super::Caller)).
+    #[must_use]
+    pub fn without_libraries(&self) -> Self {
+        let is_library = |event: &&Event| event.caller.as_ref().is_some_and(|caller| caller.by_library);
+        Self { events: self.events.iter().filter(|event| !is_library(event)).cloned().collect() }
     }
 
     /// A trace of these events.
@@ -56,12 +63,17 @@ pub(crate) struct Recorder {
     pub(super) names: RefCell<BTreeMap<usize, u32>>,
     /// How many objects have been given numbers.
     pub(super) named: Cell<u32>,
+    /// The objects that programs have named.
+    pub(super) labels: Labels,
+    /// The functions that were callers. They stay from run to run.
+    pub(super) sites: Sites,
 }
 
 impl Recorder {
     pub(crate) fn reset(&mut self) {
         self.trace.events.clear();
         self.names.get_mut().clear();
+        self.labels.clear();
         self.named.set(0);
     }
 

@@ -26,6 +26,7 @@ use core::fmt::{self, Display, Formatter};
 use serde::{Deserialize, Serialize};
 
 use super::{Violation, irql::irql_name};
+use crate::fault::frames::Folded;
 
 /// A violation. Only the constructors of this folder call this, each of which states a rule.
 fn violation(code: u32, parameters: [u64; 4], rule: String) -> Box<Violation> {
@@ -73,9 +74,6 @@ impl Display for BugCheck {
         for (number, (value, meaning)) in self.parameters.iter().zip(meanings).enumerate() {
             writeln!(f, "  parameter {}: {value:#x} ({meaning})", number + 1)?;
         }
-        for function in &self.backtrace {
-            writeln!(f, "  in {function}")?;
-        }
-        write!(f, "  see {}", self.page())
+        write!(f, "  see {}{}", self.page(), Folded(&self.backtrace))
     }
 }

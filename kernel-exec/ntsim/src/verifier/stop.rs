@@ -2,29 +2,20 @@
 
 extern crate alloc;
 
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 use core::fmt::{self, Display, Formatter};
-use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{bugcheck::BugCheck, irql::irql_name};
-use crate::kernel::thread::ThreadName;
+use crate::{fault::frames::Folded, kernel::thread::ThreadName, trace::label::intern};
 
 /// An oracle's name.
 type Oracle = &'static str;
 
-/// Reads an oracle's name. Each name that was read lives as long as the process, and exists once.
+/// Reads an oracle's name.
 fn known_for_ever<'de, D: Deserializer<'de>>(from: D) -> Result<Oracle, D::Error> {
-    static NAMES: Mutex<BTreeSet<Oracle>> = Mutex::new(BTreeSet::new());
-    let name = String::deserialize(from)?;
-    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = names.get(name.as_str()) {
-        return Ok(known);
-    }
-    let name: Oracle = name.leak();
-    names.insert(name);
-    Ok(name)
+    String::deserialize(from).map(intern)
 }
 
 /// The reason for which a run ended early.
@@ -43,6 +34,10 @@ pub enum Stop {
         oracle: Oracle,
         /// The oracle's observation.
         message: String,
+        /// The running functions of the driver and of the test, innermost first. Empty if no code of
+        /// theirs was running.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        backtrace: Vec<String>,
     },
     /// The driver or a program panicked.
     ///
@@ -74,6 +69,9 @@ pub enum Stop {
         irql: u8,
         /// Whether it was in a DPC routine.
         in_dpc: bool,
+        /// The running functions of the driver and of the test, innermost first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        backtrace: Vec<String>,
     },
     /// Programs or routines of work items have not returned, and nothing can ever go on, because no
     /// timer is set and no thread is ready.
@@ -101,6 +99,12 @@ pub struct Wait {
 }
 
 impl Stop {
+    /// A failure of an oracle where no code of the driver runs.
+    #[must_use]
+    pub fn failure(oracle: &'static str, message: String) -> Self {
+        Self::Failure { oracle, message, backtrace: Vec::new() }
+    }
+
     /// The bug check, if the stop is one.
     pub fn bug_check(&self) -> Option<&BugCheck> {
         match self {
@@ -128,20 +132,23 @@ impl Display for Stop {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::BugCheck(bug_check) => bug_check.fmt(f),
-            Self::Failure { oracle, message } => write!(f, "{oracle}: {message}"),
+            Self::Failure { oracle, message, backtrace } => {
+                write!(f, "{oracle}: {message}{}", Folded(backtrace))
+            }
             Self::Panic { message, place, processor, irql, backtrace } => {
                 match place {
                     Some(place) => writeln!(f, "panic at {place}: {message}")?,
                     None => writeln!(f, "panic: {message}")?,
                 }
-                write!(f, "  processor {processor} at IRQL {irql} ({})", irql_name(*irql))?;
-                backtrace.iter().try_for_each(|function| write!(f, "\n  in {function}"))
+                let irql_name = irql_name(*irql);
+                write!(f, "  processor {processor} at IRQL {irql} ({irql_name}){}", Folded(backtrace))
             }
-            Self::StepLimit { steps, processor, irql, in_dpc } => {
+            Self::StepLimit { steps, processor, irql, in_dpc, backtrace } => {
                 let place = if *in_dpc { ", in a DPC routine" } else { "" };
                 write!(
                     f,
-                    "step limit: {steps} preemption points; processor {processor} was at IRQL {irql}{place}"
+                    "step limit: {steps} preemption points; processor {processor} was at IRQL {irql}{place}{}",
+                    Folded(backtrace)
                 )
             }
             Self::Deadlock { waits } => {

@@ -92,8 +92,10 @@ mod tests {
 
     fn footprint(list: Vec<What>) -> Footprint {
         let mut footprint = Footprint::default();
-        let events: Vec<_> =
-            list.into_iter().map(|what| Event { step: 0, time: 0, processor: 0, irql: 0, what }).collect();
+        let events: Vec<_> = list
+            .into_iter()
+            .map(|what| Event { step: 0, time: 0, processor: 0, irql: 0, what, caller: None })
+            .collect();
         footprint.add(&events);
         footprint
     }

@@ -149,7 +149,7 @@ mod tests {
     fn links(list: Vec<(usize, What)>) -> Vec<(usize, usize, LinkKind)> {
         let events: Vec<Event> = list
             .into_iter()
-            .map(|(processor, what)| Event { step: 0, time: 0, processor, irql: 0, what })
+            .map(|(processor, what)| Event { step: 0, time: 0, processor, irql: 0, what, caller: None })
             .collect();
         find(&events).into_iter().map(|link| (link.from, link.to, link.kind)).collect()
     }

@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn nothing_in_a_trace_or_title_ends_the_page() {
         let what = What::Note("</script><b>{{script}}{{title}}".into());
-        let event = Event { step: 0, time: 0, processor: 1, irql: 0, what };
+        let event = Event { step: 0, time: 0, processor: 1, irql: 0, what, caller: None };
         let page = Trace::new(vec![event]).to_html("<\"x\">");
         assert_eq!(page.matches("</script>").count(), 2, "the data's and the code's");
         assert!(page.contains(r"\u003c/script>\u003cb>{{script}}{{title}}"));
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn every_processor_with_a_bar_has_a_lane() {
         let what = What::Thread { processor: 2, thread: ThreadName::System(1) };
-        let event = Event { step: 0, time: 0, processor: 0, irql: 0, what };
+        let event = Event { step: 0, time: 0, processor: 0, irql: 0, what, caller: None };
         let page = Trace::new(vec![event]).to_html("a thread");
         assert!(page.contains("\"processors\":3,"));
     }

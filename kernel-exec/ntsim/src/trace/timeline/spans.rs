@@ -197,7 +197,7 @@ mod tests {
 
     fn events(list: Vec<(usize, u8, What)>) -> Vec<Event> {
         list.into_iter()
-            .map(|(processor, irql, what)| Event { step: 0, time: 0, processor, irql, what })
+            .map(|(processor, irql, what)| Event { step: 0, time: 0, processor, irql, what, caller: None })
             .collect()
     }
 
