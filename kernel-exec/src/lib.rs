@@ -15,6 +15,8 @@
 //! | `timer`, `timer_block`, `clock` | `sleep`, `timeout`, `interval`; the block of an armed timer; moments |
 //! | `signal`, `oneshot` | signals and values from callbacks to a task |
 //! | `notify`, `semaphore`, `mutex`, `channel`, `waiters` | what several tasks wait for, in line |
+//! | `token`, `group` | cancellation of many tasks, in a tree; a group of tasks |
+//! | `join` | a task with a handle that receives its value |
 //! | `event` | a wait for an event of the kernel without a thread |
 //! | `etw` | a provider of events for Event Tracing for Windows |
 //! | `budget` | the length of a run |
@@ -77,8 +79,11 @@ mod event;
 mod fail;
 #[cfg(kernel = "wdk")]
 mod global_alloc;
+#[cfg(any(kernel, all(test, loom)))]
+mod group;
 #[cfg(kernel)]
 mod irp;
+mod join;
 #[cfg(all(kernel = "wdk", feature = "kmdf"))]
 mod kmdf;
 #[cfg(kernel)]
@@ -106,6 +111,8 @@ mod timer;
 #[cfg(any(kernel, all(test, loom)))]
 mod timer_block;
 #[cfg(any(kernel, all(test, loom)))]
+mod token;
+#[cfg(any(kernel, all(test, loom)))]
 mod tracker;
 mod waiters;
 #[cfg(kernel)]
@@ -124,13 +131,16 @@ pub use etw::{EtwProvider, EtwRegistration};
 #[cfg(kernel)]
 pub use event::{EventWait, wait_for_event};
 pub use fail::bug_check_panic;
+#[cfg(any(kernel, all(test, loom)))]
+pub use group::TaskGroup;
 #[cfg(kernel)]
 pub use irp::{Irp, IrpTask, spawn_irp_task};
+pub use join::JoinHandle;
 #[cfg(all(kernel = "wdk", feature = "kmdf"))]
 pub use kmdf::{WdfRequest, wdf_request_attributes, wdm_device_object};
 pub use mutex::{Lock, Mutex, MutexGuard};
 pub use notify::{Notified, Notify};
-pub use oneshot::{Receiver, Sender, oneshot};
+pub use oneshot::{GiveBack, Receiver, Sender, oneshot};
 pub use passive::{Passive, passive};
 #[cfg(kernel)]
 pub use placement::{Migrating, OnWorkItems};
@@ -147,6 +157,8 @@ pub use sync::ImageStatic;
 pub use task::{CancelHandle, TaskReport, is_cancellation_requested, take_cancellation_request};
 #[cfg(kernel)]
 pub use timer::{Interval, Sleep, Tick, Timeout, interval, sleep, sleep_until, timeout};
+#[cfg(any(kernel, all(test, loom)))]
+pub use token::{CancellationToken, Cancelled, Joined, Run};
 #[cfg(any(kernel, all(test, loom)))]
 pub use tracker::{DrainError, TaskTracker, default_tracker};
 
