@@ -54,9 +54,9 @@ impl Rule for Notices {
 /// A notification for tasks, any number of which may wait.
 ///
 /// [`notify_one`](Self::notify_one) ends the wait that began first. If no task waits, one
-/// notification is stored, and the next wait takes it. [`notify_waiters`](Self::notify_waiters) ends
-/// all waits that have begun, and stores nothing. A wait begins with the first poll of its future. A
-/// notified future that is dropped before it is polled passes its notification on.
+/// notification is stored, and the next wait takes it. [`notify_waiters`](Self::notify_waiters)
+/// ends all waits that have begun, and stores nothing. A wait begins with the first poll of its
+/// future. A notified future that is dropped before it is polled passes its notification on.
 ///
 /// Nothing here allocates, and a static is per simulated kernel by itself. IRQL: ≤ DISPATCH_LEVEL.
 /// For one waiting task a [`Signal`](crate::Signal) costs less, because it has no lock.

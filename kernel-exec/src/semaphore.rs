@@ -81,8 +81,8 @@ impl Semaphore {
 
     /// Waits for some permits, which it gets at once.
     ///
-    /// The future ends with `STATUS_DELETE_PENDING` if the semaphore is closed. It waits for ever for
-    /// more permits than there ever are. IRQL of the polls and of the drop: ≤ DISPATCH_LEVEL.
+    /// The future ends with `STATUS_DELETE_PENDING` if the semaphore is closed. It waits for ever
+    /// for more permits than there ever are. IRQL of the polls and of the drop: ≤ DISPATCH_LEVEL.
     pub fn acquire_many(&self, permits: usize) -> Acquire<'_> {
         Acquire { semaphore: self, permits, waiting: self.0.wait(permits) }
     }

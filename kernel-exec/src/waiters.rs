@@ -6,12 +6,12 @@
 //!
 //! # The protocol
 //!
-//! - **W1** A node is only touched under the lock. It is in the line from the poll that put it there
-//!   until it is granted, or until its future is dropped, and the future is pinned.
+//! - **W1** A node is only touched under the lock. It is in the line from the poll that put it
+//!   there until it is granted, or until its future is dropped, and the future is pinned.
 //! - **W2** Each change of the rule or of the line's first place is followed, under the same lock,
 //!   by grants until the first in line has to wait. So no node waits for a thing that is there.
-//! - **W3** A grant takes the node out of the line, and leaves its outcome in the node. A future that
-//!   is dropped with an outcome puts it back, which is a change of the rule [W2].
+//! - **W3** A grant takes the node out of the line, and leaves its outcome in the node. A future
+//!   that is dropped with an outcome puts it back, which is a change of the rule [W2].
 //! - **W4** Wakers are cloned before the lock, and called and dropped after it.
 
 use core::{

@@ -22,8 +22,8 @@ mod shipping {
     /// resident. Without a kernel the lock is a word that callers spin on.
     ///
     /// IRQL: ≤ DISPATCH_LEVEL; DISPATCH_LEVEL while the lock is held. Guards are dropped in the
-    /// reverse order of their locks. A processor that takes a lock that it holds waits for ever; the
-    /// simulated kernel stops there.
+    /// reverse order of their locks. A processor that takes a lock that it holds waits for ever;
+    /// the simulated kernel stops there.
     ///
     /// ```
     /// use ntcom_exec::sync::SpinLock;
@@ -174,11 +174,11 @@ mod shipping {
         }
     }
 
-    /// A value under a spin lock whose waiters get it in the order in which they came.
+    /// A value under a spin lock that its waiters get in the order in which they came.
     ///
-    /// Each waiter spins on a word of its own stack (KeAcquireInStackQueuedSpinLock), so a contended
-    /// lock costs less traffic between processors than a [`SpinLock`]. The handle on the stack must
-    /// not move, so there is a closure and no guard.
+    /// Each waiter spins on a word of its own stack (KeAcquireInStackQueuedSpinLock), so a
+    /// contended lock costs less traffic between processors than a [`SpinLock`]. The handle on the
+    /// stack must not move, so there is a closure and no guard.
     ///
     /// IRQL: ≤ DISPATCH_LEVEL; the closure runs at DISPATCH_LEVEL.
     ///

@@ -16,11 +16,11 @@ const FULL: usize = 1;
 ///
 /// Callers that come at the same time each run their initialiser. The first that has ended stores
 /// its value, and all of them get that one; the other values are dropped. So no caller waits for
-/// another one, an initialiser may use the cell, and it runs without a lock at its caller's IRQL. An
-/// initialiser that does more than make a value belongs into DriverEntry.
+/// another one, an initialiser may use the cell, and it runs without a lock at its caller's IRQL.
+/// An initialiser that does more than make a value belongs into DriverEntry.
 ///
 /// In a static each simulated kernel finds the cell empty. A static's value is never dropped, as
-/// that of any static; a driver whose value owns something gives that back in Unload.
+/// that of any static; a driver gives back in Unload what such a value owns.
 ///
 /// IRQL: any to read; ≤ DISPATCH_LEVEL to store. The value's memory must be resident if it is read
 /// at DISPATCH_LEVEL.
@@ -146,8 +146,8 @@ impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
 
 /// A value that is made when it is first used, such as one of a driver's static.
 ///
-/// It is an [`OnceCell`] with its initialiser. The initialiser may run on several processors at once,
-/// and then all of them get the value of the first that has ended. IRQL: ≤ DISPATCH_LEVEL.
+/// It is an [`OnceCell`] with its initialiser. The initialiser may run on several processors at
+/// once, and then all of them get the value of the first that has ended. IRQL: ≤ DISPATCH_LEVEL.
 ///
 /// ```
 /// use ntcom_exec::sync::Lazy;
