@@ -4,6 +4,7 @@ use core::future::Future;
 
 use crate::{
     alloc::{Allocator, GlobalAllocator},
+    join::{JoinHandle, spawn_join},
     placement::{OnDpcs, Placement},
     spawn::spawn,
     status::NTSTATUS,
@@ -129,6 +130,26 @@ impl<P: Placement, A: Allocator + Send + 'static> TaskBuilder<P, A> {
         let task = spawn(port, self.allocator, future)?;
         // SAFETY: this is the one reference of a new task.
         Ok(unsafe { CancelHandle::from_reference(task) })
+    }
+
+    /// Spawns a task as [`spawn`](Self::spawn) does, and returns a handle that receives the value
+    /// of its future.
+    ///
+    /// The value is kept in the task's block, so there is no second allocation. The block is larger
+    /// by the value, two words and the place for a waker, than that of [`spawn`](Self::spawn).
+    ///
+    /// IRQL and stack are as for [`spawn`](Self::spawn). See [`JoinHandle`] for an example.
+    ///
+    /// # Errors
+    /// As for [`spawn`](Self::spawn).
+    pub fn spawn_join<F>(self, future: F) -> Result<JoinHandle<F::Output>, NTSTATUS>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let port = self.placement.port()?;
+        self.allocator.__check()?;
+        spawn_join(port, self.allocator, future)
     }
 }
 

@@ -75,6 +75,9 @@ mod in_kernel {
         outstanding: usize,
     }
 
+    // SAFETY: the callbacks in the list are only touched under its lock, on any processor.
+    unsafe impl Send for Members {}
+
     type List = SpinLock<Members>;
 
     struct Lists {

@@ -14,6 +14,9 @@
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
 //! | `timer`, `timer_block`, `clock` | `sleep`, `timeout`, `interval`; the block of an armed timer; moments |
 //! | `signal`, `oneshot` | signals and values from callbacks to a task |
+//! | `notify`, `semaphore`, `mutex`, `channel`, `waiters` | what several tasks wait for, in line |
+//! | `token`, `group` | cancellation of many tasks, in a tree; a group of tasks |
+//! | `join` | a task with a handle that receives its value |
 //! | `event` | a wait for an event of the kernel without a thread |
 //! | `etw` | a provider of events for Event Tracing for Windows |
 //! | `budget` | the length of a run |
@@ -64,6 +67,7 @@ mod ambient;
 mod budget;
 mod builder;
 mod callback;
+mod channel;
 #[cfg(any(kernel, all(test, loom)))]
 mod clock;
 mod combinators;
@@ -75,13 +79,18 @@ mod event;
 mod fail;
 #[cfg(kernel = "wdk")]
 mod global_alloc;
+#[cfg(any(kernel, all(test, loom)))]
+mod group;
 #[cfg(kernel)]
 mod irp;
+mod join;
 #[cfg(all(kernel = "wdk", feature = "kmdf"))]
 mod kmdf;
 #[cfg(kernel)]
 mod migrating;
+mod mutex;
 mod no_executor;
+mod notify;
 pub mod nt;
 mod oneshot;
 mod passive;
@@ -89,6 +98,7 @@ mod placement;
 mod refcount;
 #[cfg(any(kernel, all(test, loom)))]
 mod request;
+mod semaphore;
 mod signal;
 mod spawn;
 mod status;
@@ -101,13 +111,17 @@ mod timer;
 #[cfg(any(kernel, all(test, loom)))]
 mod timer_block;
 #[cfg(any(kernel, all(test, loom)))]
+mod token;
+#[cfg(any(kernel, all(test, loom)))]
 mod tracker;
+mod waiters;
 #[cfg(kernel)]
 mod work_item;
 
 pub use alloc::{Allocator, GlobalAllocator, NonPaged, PagedPoolAllocator, PoolAllocator};
 pub use budget::{DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET};
 pub use builder::{TaskBuilder, spawn_dpc_task, spawn_dpc_task_cancellable};
+pub use channel::{ChannelReceiver, ChannelSender, Receive, channel};
 #[cfg(any(kernel, all(test, loom)))]
 pub use clock::Instant;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
@@ -117,11 +131,16 @@ pub use etw::{EtwProvider, EtwRegistration};
 #[cfg(kernel)]
 pub use event::{EventWait, wait_for_event};
 pub use fail::bug_check_panic;
+#[cfg(any(kernel, all(test, loom)))]
+pub use group::TaskGroup;
 #[cfg(kernel)]
 pub use irp::{Irp, IrpTask, spawn_irp_task};
+pub use join::JoinHandle;
 #[cfg(all(kernel = "wdk", feature = "kmdf"))]
 pub use kmdf::{WdfRequest, wdf_request_attributes, wdm_device_object};
-pub use oneshot::{Receiver, Sender, oneshot};
+pub use mutex::{Lock, Mutex, MutexGuard};
+pub use notify::{Notified, Notify};
+pub use oneshot::{GiveBack, Receiver, Sender, oneshot};
 pub use passive::{Passive, passive};
 #[cfg(kernel)]
 pub use placement::{Migrating, OnWorkItems};
@@ -129,6 +148,7 @@ pub use placement::{OnDpcs, Placement};
 pub use refcount::ReferenceCount;
 #[cfg(any(kernel, all(test, loom)))]
 pub use request::{IrpOutcome, Request, RequestStorage, RequestTask, request_cancelled, spawn_request_task};
+pub use semaphore::{Acquire, Semaphore, SemaphorePermit};
 pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
 #[cfg(any(kernel, all(test, loom)))]
@@ -137,6 +157,8 @@ pub use sync::ImageStatic;
 pub use task::{CancelHandle, TaskReport, is_cancellation_requested, take_cancellation_request};
 #[cfg(kernel)]
 pub use timer::{Interval, Sleep, Tick, Timeout, interval, sleep, sleep_until, timeout};
+#[cfg(any(kernel, all(test, loom)))]
+pub use token::{CancellationToken, Cancelled, Joined, Run};
 #[cfg(any(kernel, all(test, loom)))]
 pub use tracker::{DrainError, TaskTracker, default_tracker};
 
@@ -172,6 +194,27 @@ pub use work_item::WorkItemPort;
 /// The feature `sim` is then on, perhaps through another package of the same build. It is never
 /// true in a driver.
 pub const SIMULATED: bool = cfg!(kernel = "sim");
+
+/// Expands to its items in a build with a kernel, and to a compile error in one without.
+#[cfg(kernel)]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_a_kernel {
+    ($($items:tt)*) => { $($items)* };
+}
+/// Expands to its items in a build with a kernel, and to a compile error in one without.
+#[cfg(not(kernel))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_a_kernel {
+    ($($items:tt)*) => {
+        ::core::compile_error!(
+            "this driver image has no kernel: build it for Windows with the feature `async-com-kernel` of ntcom (or \
+             `wdk`, without async COM). On other systems a driver runs in its tests only, on the simulated kernel: \
+             cargo test"
+        );
+    };
+}
 
 /// True if this build names both kernels, because cargo unifies the features of two packages.
 ///

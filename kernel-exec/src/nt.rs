@@ -39,6 +39,8 @@ macro_rules! ddis {
             IoReleaseCancelSpinLock: unsafe extern "C" fn(u8),
             IoUninitializeWorkItem: unsafe extern "C" fn(PIO_WORKITEM),
             IofCompleteRequest: unsafe extern "C" fn(PIRP, i8),
+            KeAcquireInStackQueuedSpinLock: unsafe extern "C" fn(*mut KSPIN_LOCK, *mut KLOCK_QUEUE_HANDLE),
+            KeAcquireSpinLockAtDpcLevel: unsafe extern "C" fn(*mut KSPIN_LOCK),
             KeAcquireSpinLockRaiseToDpc: unsafe extern "C" fn(*mut KSPIN_LOCK) -> u8,
             KeBugCheckEx: unsafe extern "C" fn(u32, u64, u64, u64, u64) -> !,
             KeCancelTimer: unsafe extern "C" fn(*mut KTIMER) -> u8,
@@ -55,7 +57,9 @@ macro_rules! ddis {
             KeInitializeTimerEx: unsafe extern "C" fn(*mut KTIMER, i32),
             KeInsertQueueDpc: unsafe extern "C" fn(*mut KDPC, *mut c_void, *mut c_void) -> u8,
             KeQueryInterruptTimePrecise: unsafe extern "C" fn(*mut u64) -> u64,
+            KeReleaseInStackQueuedSpinLock: unsafe extern "C" fn(*mut KLOCK_QUEUE_HANDLE),
             KeReleaseSpinLock: unsafe extern "C" fn(*mut KSPIN_LOCK, u8),
+            KeReleaseSpinLockFromDpcLevel: unsafe extern "C" fn(*mut KSPIN_LOCK),
             KeSetCoalescableTimer: unsafe extern "C" fn(*mut KTIMER, LARGE_INTEGER, u32, u32, *mut KDPC) -> u8,
             KeSetImportanceDpc: unsafe extern "C" fn(*mut KDPC, i32),
             KeShouldYieldProcessor: unsafe extern "C" fn() -> u32,
@@ -97,8 +101,9 @@ mod ddi {
     //! The simulated kernel.
     pub(crate) use ntsim::types::{
         _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DISPATCH_LEVEL, GUID, KDPC,
-        KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PETWENABLECALLBACK, PIO_WORKITEM,
-        PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
+        KLOCK_QUEUE_HANDLE, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PETWENABLECALLBACK,
+        PIO_WORKITEM, PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED,
+        PROCESSOR_NUMBER, PVOID,
     };
     pub use ntsim::types::{DEVICE_OBJECT, IRP, KEVENT, PDEVICE_OBJECT, PIRP};
 
@@ -110,8 +115,9 @@ mod ddi {
     //! The real kernel.
     pub(crate) use wdk_sys::{
         _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DISPATCH_LEVEL, GUID, KDPC,
-        KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PETWENABLECALLBACK, PIO_WORKITEM,
-        PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
+        KLOCK_QUEUE_HANDLE, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PETWENABLECALLBACK,
+        PIO_WORKITEM, PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED,
+        PROCESSOR_NUMBER, PVOID,
     };
     pub use wdk_sys::{DEVICE_OBJECT, IRP, KEVENT, PDEVICE_OBJECT, PIRP};
 
@@ -129,11 +135,12 @@ mod backend {
     //! The executor's wrappers of the kernel's calls.
     pub(crate) use super::ddi::{
         _EVENT_TYPE, _TIMER_TYPE, _WORK_QUEUE_TYPE, IoInitializeWorkItem, IoQueueWorkItemEx,
-        IoSizeofWorkItem, IoUninitializeWorkItem, KDPC, KSPIN_LOCK, KTIMER, KeAcquireSpinLockRaiseToDpc,
+        IoSizeofWorkItem, IoUninitializeWorkItem, KDPC, KLOCK_QUEUE_HANDLE, KSPIN_LOCK, KTIMER,
+        KeAcquireInStackQueuedSpinLock, KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc,
         KeCancelTimer, KeInitializeDpc, KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc,
-        KeReleaseSpinLock, KeSetCoalescableTimer, KeSetEvent, KeSetImportanceDpc, KeSetTargetProcessorDpcEx,
-        KeSetTimerEx, LARGE_INTEGER, ObfDereferenceObject, ObfReferenceObject, PIO_WORKITEM,
-        PROCESSOR_NUMBER, PVOID,
+        KeReleaseInStackQueuedSpinLock, KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel,
+        KeSetCoalescableTimer, KeSetEvent, KeSetImportanceDpc, KeSetTargetProcessorDpcEx, KeSetTimerEx,
+        LARGE_INTEGER, ObfDereferenceObject, ObfReferenceObject, PIO_WORKITEM, PROCESSOR_NUMBER, PVOID,
     };
     use super::ddi::{
         _KWAIT_REASON, _MODE, DISPATCH_LEVEL, EtwProviderEnabled, EtwRegister, EtwUnregister, EtwWriteString,

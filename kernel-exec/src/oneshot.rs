@@ -4,15 +4,19 @@
 //! sender writes the value and then sets SENT, in one step that also tells it whether the receiver
 //! had gone before. So the value is the receiver's if the receiver was still there, and otherwise
 //! the sender's. The block's [`Signal`] wakes the receiver.
+//!
+//! A receiver that goes sets ABANDONED, in one step that also tells it whether the value had been
+//! sent. So a value that was sent and not received is in the receiver's hands, and
+//! [`Receiver::close`] and [`Receiver::give_back`] hand it on.
 
-use core::{
-    alloc::Layout,
-    future::Future,
-    mem::MaybeUninit,
-    pin::Pin,
-    ptr::NonNull,
-    task::{Context, Poll},
-};
+mod give_back;
+#[cfg(all(test, loom))]
+mod loom_tests;
+mod receiver;
+
+pub use self::{give_back::GiveBack, receiver::Receiver};
+
+use core::{alloc::Layout, mem::MaybeUninit, ptr::NonNull};
 
 use crate::{
     alloc::{Allocator, GlobalAllocator},
@@ -20,7 +24,6 @@ use crate::{
     signal::Signal,
     status::NTSTATUS,
     sync::{AtomicUsize, Ordering, UnsafeCell},
-    task::Share,
 };
 
 /// The value is in the block.
@@ -76,8 +79,11 @@ impl<T> Drop for Reference<T> {
 ///
 /// The channel's block is allocated here, and sending and receiving allocate nothing.
 ///
-/// IRQL: ≤ DISPATCH_LEVEL, for this and for every use of either end. A value that is sent and not
+/// A value that must not be lost is received by [`Receiver::give_back`], which has the example of a
+/// read that is cancelled after an item was handed to it. Without it, a value that is sent and not
 /// received is dropped with the receiver, at the receiver's IRQL.
+///
+/// IRQL: ≤ DISPATCH_LEVEL, for this and for every use of either end.
 ///
 /// # Errors
 /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the block.
@@ -108,10 +114,7 @@ pub fn oneshot<T: Send>() -> Result<(Sender<T>, Receiver<T>), NTSTATUS> {
     };
     // SAFETY: `block` is new memory of this layout.
     unsafe { block.write(fresh) };
-    Ok((
-        Sender(Reference(block)),
-        Receiver { reference: Reference(block), wait: 0, taken: false, share: Share::new() },
-    ))
+    Ok((Sender(Reference(block)), Receiver::new(Reference(block))))
 }
 
 /// The sending end of a [`oneshot`] channel. Dropping it closes the channel. IRQL:
@@ -173,155 +176,8 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-/// The receiving end of a [`oneshot`] channel, which is a future of the value.
-///
-/// It ends with the value, or with `STATUS_PIPE_BROKEN` if the sender has gone without sending.
-/// After its end each poll returns `STATUS_PIPE_BROKEN`. Dropping it tells the sender, and loses a
-/// value that was sent. IRQL: ≤ DISPATCH_LEVEL.
-///
-/// ```
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run_on(0, || {
-/// use ntcom_exec::NTSTATUS;
-///
-/// let (sender, receiver) = ntcom_exec::oneshot::<u32>().unwrap();
-/// let receiver: ntcom_exec::Receiver<u32> = receiver;
-/// drop(sender);
-/// ntcom_exec::spawn_dpc_task(async {
-///     assert_eq!(receiver.await, Err(NTSTATUS::PIPE_BROKEN));
-/// }).unwrap();
-/// # }).unwrap();
-/// ```
-#[must_use = "futures do nothing unless polled"]
-pub struct Receiver<T> {
-    reference: Reference<T>,
-    /// The number of its wait for the signal.
-    wait: usize,
-    /// The value has been received.
-    taken: bool,
-    share: Share,
-}
-
-// SAFETY: the value may be received on any thread; the rest of the block may be used by several.
-unsafe impl<T: Send> Send for Receiver<T> {}
-// SAFETY: a shared receiver has no operations that change it.
-unsafe impl<T: Send> Sync for Receiver<T> {}
-
-impl<T> Receiver<T> {
-    /// Takes the value if it has come, without waiting.
-    fn received(&mut self) -> Poll<Result<T, NTSTATUS>> {
-        let word = self.reference.block().word.load(Ordering::Acquire);
-        if word & SENT != 0 && !core::mem::replace(&mut self.taken, true) {
-            // SAFETY: SENT has been seen, the receiver was there all the time, and it takes the
-            // value once.
-            Poll::Ready(Ok(unsafe { self.reference.read() }))
-        } else if word & CLOSED != 0 || self.taken {
-            Poll::Ready(Err(NTSTATUS::PIPE_BROKEN))
-        } else {
-            Poll::Pending
-        }
-    }
-}
-
-impl<T> Receiver<T> {
-    fn poll_value(&mut self, context: &Context<'_>) -> Poll<Result<T, NTSTATUS>> {
-        let received = self.received();
-        if received.is_ready() {
-            return received;
-        }
-        match self.reference.block().signal.poll(&mut self.wait, context) {
-            // The sender has gone since the check above.
-            Poll::Ready(()) => self.received(),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl<T> Future for Receiver<T> {
-    type Output = Result<T, NTSTATUS>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut share = core::mem::take(&mut self.share);
-        let polled = share.limit(context, |context| self.poll_value(context));
-        self.share = share;
-        polled
-    }
-}
-
-impl<T> Drop for Receiver<T> {
-    fn drop(&mut self) {
-        let block = self.reference.block();
-        block.signal.forget(self.wait);
-        let word = block.word.fetch_or(ABANDONED, Ordering::AcqRel);
-        if word & SENT != 0 && !self.taken {
-            // SAFETY: the step that set ABANDONED saw SENT, so the sender leaves the value to this
-            // receiver.
-            drop(unsafe { self.reference.read() });
-        }
-    }
-}
-
 impl<T> core::fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Sender").finish_non_exhaustive()
-    }
-}
-
-impl<T> core::fmt::Debug for Receiver<T> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Receiver").finish_non_exhaustive()
-    }
-}
-
-#[cfg(all(test, loom))]
-mod loom_tests {
-    //! The channel under loom.
-    use core::{
-        future::Future,
-        pin::Pin,
-        task::{Context, Poll, Waker},
-    };
-    use std::sync::Arc;
-
-    use loom::thread;
-
-    use super::{NTSTATUS, oneshot};
-
-    /// A send meets the drop of the receiver, and one of the two drops the value, once.
-    #[test]
-    fn loom_send_meets_the_receivers_end() {
-        loom::model(|| {
-            let (sender, receiver) = oneshot::<Arc<()>>().unwrap();
-            let value = Arc::new(());
-            let sent = Arc::clone(&value);
-            let thread = thread::spawn(move || drop(sender.send(sent)));
-            drop(receiver);
-            thread.join().unwrap();
-            assert_eq!(Arc::strong_count(&value), 1);
-        });
-    }
-
-    /// A send, or a close, meets a poll of the receiver, which sees the result, and only once.
-    #[test]
-    fn loom_send_meets_a_poll() {
-        for sends in [true, false] {
-            loom::model(move || {
-                let (sender, mut receiver) = oneshot::<u32>().unwrap();
-                let thread = thread::spawn(move || {
-                    if sends {
-                        sender.send(7).unwrap();
-                    }
-                });
-                let mut poll = || Pin::new(&mut receiver).poll(&mut Context::from_waker(Waker::noop()));
-                let mut polled = poll();
-                thread.join().unwrap();
-                if polled.is_pending() {
-                    polled = poll();
-                }
-                assert_eq!(polled, Poll::Ready(if sends { Ok(7) } else { Err(NTSTATUS::PIPE_BROKEN) }));
-                assert_eq!(poll(), Poll::Ready(Err(NTSTATUS::PIPE_BROKEN)));
-            });
-        }
     }
 }

@@ -43,6 +43,10 @@ mod plain {
         pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
             f(self.0.get())
         }
+
+        pub(crate) fn into_inner(self) -> T {
+            self.0.into_inner()
+        }
     }
 }
 
@@ -112,19 +116,23 @@ pub(crate) use event::{Event, Reset};
 #[cfg(any(kernel, all(test, loom)))]
 pub(crate) use image::image_static;
 pub use image_static::ImageStatic;
-#[cfg(any(kernel, all(test, loom)))]
 pub(crate) use kernel_cell::KernelCell;
-#[cfg(any(kernel, all(test, loom)))]
-pub(crate) use lock::SpinLock;
+pub use lock::SpinLock;
+#[cfg(not(loom))]
+pub use lock::{QueuedSpinLock, SpinLockGuard};
+pub use once::{Lazy, OnceCell};
+pub use race_cell::RaceCell;
 
 pub mod atomic;
 #[cfg(any(kernel, all(test, loom)))]
 mod event;
 mod image_static;
-#[cfg(any(kernel, all(test, loom)))]
 mod kernel_cell;
-#[cfg(any(kernel, all(test, loom)))]
 mod lock;
+mod once;
+mod race_cell;
+#[cfg(not(loom))]
+mod raw_lock;
 
 #[cfg(kernel = "sim")]
 mod image {

@@ -47,6 +47,9 @@ struct List {
     waiters: *const Waiter,
 }
 
+// SAFETY: the links and waiters in the list are only touched under its lock, on any processor.
+unsafe impl Send for List {}
+
 /// A set of unfinished tasks.
 ///
 /// Every task belongs to a tracker, by default to the image's own ([`default_tracker`]).

@@ -38,8 +38,9 @@ mod exports {
     use ntsim::{
         ddi,
         types::{
-            KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LPCGUID, PETWENABLECALLBACK, PIO_WORKITEM,
-            PIO_WORKITEM_ROUTINE_EX, PIRP, PKDEFERRED_ROUTINE, PKTHREAD, PROCESSOR_NUMBER, PVOID,
+            KDPC, KEVENT, KLOCK_QUEUE_HANDLE, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LPCGUID, PETWENABLECALLBACK,
+            PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX, PIRP, PKDEFERRED_ROUTINE, PKTHREAD, PROCESSOR_NUMBER,
+            PVOID,
         },
     };
 
@@ -68,6 +69,8 @@ mod exports {
         IoReleaseCancelSpinLock(irql: u8);
         IoUninitializeWorkItem(item: PIO_WORKITEM);
         IofCompleteRequest(irp: PIRP, boost: i8);
+        KeAcquireInStackQueuedSpinLock(lock: *mut KSPIN_LOCK, handle: *mut KLOCK_QUEUE_HANDLE);
+        KeAcquireSpinLockAtDpcLevel(lock: *mut KSPIN_LOCK);
         KeAcquireSpinLockRaiseToDpc(lock: *mut KSPIN_LOCK) -> u8;
         KeBugCheckEx(code: u32, p1: u64, p2: u64, p3: u64, p4: u64) -> !;
         KeCancelTimer(timer: *mut KTIMER) -> u8;
@@ -80,7 +83,9 @@ mod exports {
         KeInitializeTimerEx(timer: *mut KTIMER, kind: i32);
         KeInsertQueueDpc(dpc: *mut KDPC, one: PVOID, two: PVOID) -> u8;
         KeQueryInterruptTimePrecise(counter: *mut u64) -> u64;
+        KeReleaseInStackQueuedSpinLock(handle: *mut KLOCK_QUEUE_HANDLE);
         KeReleaseSpinLock(lock: *mut KSPIN_LOCK, irql: u8);
+        KeReleaseSpinLockFromDpcLevel(lock: *mut KSPIN_LOCK);
         KeSetCoalescableTimer(timer: *mut KTIMER, due: LARGE_INTEGER, period: u32, delay: u32, dpc: *mut KDPC) -> u8;
         KeSetEvent(event: *mut KEVENT, increment: i32, wait: u8) -> i32;
         KeSetImportanceDpc(dpc: *mut KDPC, importance: i32);

@@ -200,7 +200,7 @@ pub mod __private {
     use core::ffi::c_void;
 
     pub use crate::string::{encode, length};
-    pub use ntcom_exec::{Fallible, Infallible, no_unwind};
+    pub use ntcom_exec::{__with_a_kernel as with_a_kernel, Fallible, Infallible, no_unwind};
     #[cfg(feature = "async-com")]
     pub use ntcom_macros::declare_com_interface;
     #[cfg(not(feature = "async-com"))]

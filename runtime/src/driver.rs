@@ -16,26 +16,33 @@
 /// }
 /// ntcom::driver_entry!(entry); // in this documentation's tests the simulated kernel is there
 /// ```
+///
+/// An image without any kernel does not compile, either, because it could spawn no task. That is a
+/// build without the feature `async-com-kernel` or `wdk`, or for another system than Windows. A
+/// package with a feature `sim` for its tests declares the entry point under
+/// `#[cfg(not(feature = "sim"))]`.
 #[macro_export]
 macro_rules! driver_entry {
     ($entry:path) => {
-        const _: () =
-            ::core::assert!(!$crate::__private::SIMULATED, "{}", $crate::__private::SIMULATED_IMAGE);
+        $crate::__private::with_a_kernel! {
+            const _: () =
+                ::core::assert!(!$crate::__private::SIMULATED, "{}", $crate::__private::SIMULATED_IMAGE);
 
-        /// The entry point of this image.
-        ///
-        /// # Safety
-        /// Only the system calls it, as `DriverEntry`.
-        #[unsafe(export_name = "DriverEntry")]
-        pub unsafe extern "system" fn __driver_entry(
-            driver: *mut ::core::ffi::c_void,
-            registry_path: *const ::core::ffi::c_void,
-        ) -> $crate::NTSTATUS {
-            // This stands outside of the `unsafe` block, because a path may be one that safe code
-            // must not name, such as a `static mut`.
-            let entry = $entry;
-            // SAFETY: the system passes these pointers.
-            unsafe { $crate::__private::enter(entry, driver, registry_path) }
+            /// The entry point of this image.
+            ///
+            /// # Safety
+            /// Only the system calls it, as `DriverEntry`.
+            #[unsafe(export_name = "DriverEntry")]
+            pub unsafe extern "system" fn __driver_entry(
+                driver: *mut ::core::ffi::c_void,
+                registry_path: *const ::core::ffi::c_void,
+            ) -> $crate::NTSTATUS {
+                // This stands outside of the `unsafe` block, because a path may be one that safe
+                // code must not name, such as a `static mut`.
+                let entry = $entry;
+                // SAFETY: the system passes these pointers.
+                unsafe { $crate::__private::enter(entry, driver, registry_path) }
+            }
         }
     };
 }

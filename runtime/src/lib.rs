@@ -52,6 +52,7 @@ mod declare;
 mod driver;
 mod ensure;
 pub mod string;
+pub mod sync;
 pub mod trace;
 
 pub use alloc::{Init, KBox};
@@ -74,9 +75,9 @@ pub use com::{
 #[doc(hidden)]
 pub use declare::__private;
 pub use ntcom_exec::{
-    Allocator, CancelHandle, GlobalAllocator, NTSTATUS, NonPaged, OnDpcs, Placement, TaskBuilder,
-    bug_check_panic, is_cancellation_requested, nt, on_cancel, spawn_dpc_task, spawn_dpc_task_cancellable,
-    sync, take_cancellation_request, try_finally, yield_now,
+    Allocator, CancelHandle, GiveBack, GlobalAllocator, JoinHandle, NTSTATUS, NonPaged, OnDpcs, Placement,
+    Receiver, Sender, TaskBuilder, bug_check_panic, is_cancellation_requested, nt, on_cancel, oneshot,
+    spawn_dpc_task, spawn_dpc_task_cancellable, take_cancellation_request, try_finally, yield_now,
 };
 #[cfg(feature = "async-com")]
 pub use ntcom_macros::AsyncValueType;

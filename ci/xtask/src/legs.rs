@@ -41,6 +41,7 @@ pub(crate) const LEGS: &[Leg] = &[
     optional("msrv", "the workspace compiles with the oldest promised Rust", msrv),
     optional("api", "the public API matches its lists", api),
     required("alloc-scan", "release builds never allocate infallibly", alloc_scan),
+    required("template", "a new driver passes its tests, which report each bug that is planted in it", template),
     required("abi", "compilers agree on the binary interface and with the promises", abi),
     optional("windows", "Windows programs in C and C++ find the operations of a Rust DLL as promised", windows),
     required("wdk-check", "the driver crates agree with the real wdk-sys", wdk_check),
@@ -105,7 +106,9 @@ fn fmt(context: &Context<'_>) -> anyhow::Result<Outcome> {
     if !context.has("fmt") {
         return Ok(Outcome::Skipped("rustfmt is not installed: rustup component add rustfmt".to_owned()));
     }
-    context.all(vec![context.cargo(["fmt", "--all", "--check"])], no_note)
+    // The template is no member of the workspace.
+    let template = context.cargo(["fmt", "--check", "--manifest-path", "ci/template/driver/Cargo.toml"]);
+    context.all(vec![context.cargo(["fmt", "--all", "--check"]), template], no_note)
 }
 
 fn clippy(context: &Context<'_>) -> anyhow::Result<Outcome> {
@@ -170,6 +173,13 @@ fn tests(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let alone =
         context.cargo(["test", "--package", "ntcom", "--no-fail-fast", "--target-dir", "target/alone"]);
     context.all(vec![alone, workspace], note)
+}
+
+/// Makes a driver from the template. Its tests use the builds of the leg `test`.
+fn template(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut template = xtask(context.project)?;
+    template.arg("template");
+    context.all(vec![template], |output| last_line(output).to_owned())
 }
 
 /// Runs the test of machine code, which only a release build can pass.

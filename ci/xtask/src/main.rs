@@ -8,6 +8,8 @@
 //! | `re-record` | gives committed inputs the schedules that do what they did at a revision |
 //! | `loom` | runs the state word and the task core under every interleaving |
 //! | `tsan` | runs the executor on processors that run at once, under ThreadSanitizer |
+//! | `new-driver` | makes a driver's package outside of this checkout |
+//! | `template` | tests a driver that `new-driver` has made, and plants bugs in it |
 //! | `zoo` | plants known bugs, one at a time, and checks that the suite finds them |
 //! | `abi` | compares the binary interface of compilers with each other and with the promises |
 //! | `conformance` | judges implementations of async COM by the contract |
@@ -42,6 +44,7 @@ mod layers;
 mod legs;
 mod lock;
 mod loom;
+mod new_driver;
 mod problem;
 mod project;
 mod re_record;
@@ -107,6 +110,12 @@ enum Command {
     },
     /// Runs the tests that have an OS thread for each processor, under ThreadSanitizer.
     Tsan,
+    /// Makes a driver's package outside of this checkout, with an interface, a timer, read
+    /// requests, Unload, and tests on the simulated kernel.
+    NewDriver(new_driver::Options),
+    /// Makes a driver as new-driver does, and tests and lints it. Then plants bugs in it, and
+    /// checks that its tests report each with a file and line of the driver.
+    Template,
     /// Plants known bugs in a copy of the project, one at a time, and checks that the suite finds
     /// them.
     Zoo(zoo::Options),
@@ -154,6 +163,8 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::ReRecord(options) => re_record::run(&project, &options),
         Command::Loom { filter } => loom::run(&project, filter.as_deref()),
         Command::Tsan => tsan::run(&project),
+        Command::NewDriver(options) => new_driver::run(&project, options),
+        Command::Template => new_driver::trial::run(&project),
         Command::Zoo(options) => zoo::run(&project, &options),
         Command::Abi(options) => abi::run(&project, &options),
         Command::Conformance(options) => conformance::run(&project, &options),

@@ -23,13 +23,14 @@ use self::scan::{Counts, Finding, Habit};
 use crate::{command, project::Project, ui};
 
 /// The rows of the table and the folder of each. The first that fits a file has it.
-const AREAS: [(&str, &str); 6] = [
+const AREAS: [(&str, &str); 7] = [
     ("ntcom", "runtime/"),
     ("ntsim", "kernel-exec/ntsim/"),
     ("ntcom-exec", "kernel-exec/"),
     ("ntcom-fuzz", "fuzz/"),
     ("ntcom-kit", "abi-tests/kit/"),
     ("xtask", "ci/xtask/"),
+    ("template", "ci/template/"),
 ];
 /// The row of every Markdown file of the checkout.
 const MARKDOWN: &str = "Markdown";

@@ -176,7 +176,8 @@ fn bugs(project: &Project) -> anyhow::Result<Vec<Bug>> {
     Ok(bugs)
 }
 
-fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+/// A line above a patch, without its beginning.
+pub(crate) fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().take_while(|line| !line.starts_with("diff ")).find_map(|line| line.strip_prefix(name))
 }
 

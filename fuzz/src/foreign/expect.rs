@@ -61,10 +61,11 @@ impl<'a> Replies<'a> {
         self.said.is_empty()
     }
 
-    /// Counts the references in the answers that are left as lost, but for one if the client has it.
+    /// Counts the references in the answers that are left as lost, but for one if the client has
+    /// it.
     ///
-    /// Such answers are left where the client may have seen the work of another processor earlier or
-    /// later than this reader assumes.
+    /// Such answers are left where the client may have seen the work of another processor earlier
+    /// or later than this reader assumes.
     pub(crate) fn lose_the_rest(&mut self, client_has_one: bool) {
         let gifts =
             self.said.iter().filter(|said| matches!(said, Reply::Result(_, _, gift) if *gift != Gift::None));

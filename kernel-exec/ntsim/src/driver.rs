@@ -7,6 +7,7 @@ use core::cell::Cell;
 
 use crate::{
     engine::{entry::here, machine::Machine},
+    fault::frames::lines_of,
     program::driver_object,
     simulation::Simulation,
     subsystem::{
@@ -91,9 +92,12 @@ impl Simulation {
     /// object, as [`Simulation::unload_with`] does.
     ///
     /// # Errors
-    /// The same as for [`Simulation::unload_with`]. NT does not unload a driver without an Unload
-    /// routine, one with a device that a work item holds because it is queued or its routine runs,
-    /// or one with a file that is open ([`io`](crate::io)). These are [`Stop::Failure`] of the oracle `unload`.
+    /// The same as for [`Simulation::unload_with`]. A bug check for something that Unload has left
+    /// has the place of that routine in its backtrace.
+    ///
+    /// NT does not unload a driver without an Unload routine. Neither does it unload one with a
+    /// device that a work item holds because it is queued or its routine runs, or that is open
+    /// ([`io`](crate::io)). These are [`Stop::Failure`] of the oracle `unload`.
     ///
     /// # Panics
     /// Panics as [`Simulation::run`] does.
@@ -116,19 +120,32 @@ impl Simulation {
                 "Unload is not called while the work item {item} holds the driver's device"
             ));
         }
-        // SAFETY: the caller promises that the routine keeps the DDIs' promises.
-        let unload = move || unsafe { unload(driver) };
         if let Some(open) = file_object::describe_open(self.machine()) {
             return refused(alloc::format!("Unload is not called while {open}"));
         }
+        let routine = unload as usize;
+        // SAFETY: the caller promises that the routine keeps the DDIs' promises.
+        let unload = move || unsafe { unload(driver) };
         let program = move || {
             if let Some(machine) = here() {
                 begin_unload(&machine);
                 unload();
             }
         };
-        self.unload_with(processor, Box::new(program))
+        self.unload_with(processor, Box::new(program)).map_err(|stop| returned_from(routine, stop))
     }
+}
+
+/// A stop at the end of Unload. No code of the driver was running if something is left, so the stop
+/// gets the routine that has left it.
+fn returned_from(unload: usize, mut stop: Stop) -> Stop {
+    if let Stop::BugCheck(bug_check) = &mut stop
+        && bug_check.backtrace.is_empty()
+    {
+        // A frame has the address behind a call, so the resolver takes one off.
+        lines_of(unload + 1, &mut bug_check.backtrace);
+    }
+    stop
 }
 
 impl Machine {

@@ -10,10 +10,9 @@ use alloc::{string::String, vec::Vec};
 use crate::{
     config::{Config, LowResources},
     engine::{machine::Machine, recording::Recording, schedule::Schedule},
-    fault::frames::is_library,
     simulation::Simulation,
     trace::{Trace, event::What},
-    verifier::stop::Stop,
+    verifier::{backtrace::is_library, stop::Stop},
 };
 
 /// With random low resources, one in this many allocations fails.

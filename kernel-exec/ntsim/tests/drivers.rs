@@ -90,6 +90,26 @@ fn a_driver_that_fails_to_load_is_freed_at_once_without_unload() {
     assert_eq!(load(&mut kernel(), fails_cleanly).unwrap(), STATUS_INSUFFICIENT_RESOURCES);
 }
 
+unsafe extern "C" fn leave_the_device(_driver: PDRIVER_OBJECT) {}
+
+unsafe extern "C" fn a_device(driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NTSTATUS {
+    Device::new();
+    // SAFETY: the driver object lives as long as the simulation.
+    unsafe { (*driver).DriverUnload = Some(leave_the_device) };
+    STATUS_SUCCESS
+}
+
+#[test]
+fn a_stop_for_what_unload_has_left_names_the_routine_and_its_place() {
+    let mut kernel = kernel();
+    load(&mut kernel, a_device).unwrap();
+    let stop = unload(&mut kernel).unwrap_err();
+    let bug = stop.bug_check().unwrap();
+    assert_eq!((bug.code, bug.parameters[0]), (0xC4, 0x62));
+    let [routine] = &bug.backtrace[..] else { panic!("{stop}") };
+    assert!(routine.contains("leave_the_device (drivers.rs:"), "{stop}");
+}
+
 unsafe extern "C" fn nothing(_driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NTSTATUS {
     STATUS_SUCCESS
 }

@@ -318,3 +318,41 @@ fn the_variable_repeats_what_differed() {
     let (output, replayed) = child("a_hunt_that_finds_a_difference", Some(text));
     assert!(!output.status.success() && replayed.contains("\ndeterminism: "), "{replayed}");
 }
+
+/// Leaves a DPC's block behind, which a program has named.
+fn leaves_a_named_block(kernel: &mut Simulation) -> Result<(), Stop> {
+    kernel.run_on(0, || {
+        let block = allocate(8);
+        // SAFETY: the block has eight bytes, which this program has just allocated.
+        ntsim::name(unsafe { &*block.cast::<u64>() }, "queue.items");
+        free(block);
+        free(block);
+    })?;
+    kernel.unload()
+}
+
+#[test]
+fn a_report_names_objects_and_the_places_of_their_last_uses() {
+    let found = finds(hunt(TWO).seeds(1), leaves_a_named_block);
+    let text = found.to_string();
+    let (_, uses) = text.split_once("the last uses of `queue.items`:\n").expect("the uses of the block");
+    let uses: Vec<&str> = uses.lines().take(3).collect();
+    assert!(uses.iter().any(|line| line.contains("ExFreePool") && line.contains("[mod.rs:")), "{text}");
+}
+
+#[test]
+fn events_of_libraries_are_left_out_on_request() {
+    let found = finds(hunt(TWO).seeds(100), lost);
+    let all = found.trace.events();
+    assert!(all.iter().any(|event| event.caller.is_some()));
+    assert_eq!(found.trace.without_libraries().events().len(), all.len(), "ntsim's own test has no library");
+}
+
+#[test]
+fn a_report_says_where_processors_were_preempted() {
+    let report = finds(hunt(TWO).seeds(100), lost).to_string();
+    let (_, preempted) = report.split_once("its preemptions:\n").expect(&report);
+    let first = preempted.lines().next().unwrap_or_default();
+    assert!(first.contains("load 0x") && first.contains("[hunt.rs:"), "{report}");
+    assert!(preempted.contains("\n    goes on: processor "), "{report}");
+}

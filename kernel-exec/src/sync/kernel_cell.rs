@@ -18,4 +18,13 @@ impl<T> KernelCell<T> {
         // pointers only.
         unsafe { own(&self.0) }.get()
     }
+
+    /// The value, which the caller has to itself.
+    pub(crate) const fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.0.into_inner()
+    }
 }

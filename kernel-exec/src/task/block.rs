@@ -205,6 +205,16 @@ where
         TaskPtr(Self::field(block, offset_of!(Self, header)))
     }
 
+    /// The prefix of the block in which a body is built, for the `init` of a spawn.
+    ///
+    /// # Safety
+    /// `body` is the place that a spawn of this type gave to its `init`.
+    pub(crate) unsafe fn prefix_of(body: NonNull<F>) -> NonNull<P> {
+        // SAFETY: the place was made from the address of the whole block [T8], in which the prefix
+        // stands at offset 0.
+        unsafe { body.byte_sub(offset_of!(Self, stage)) }.cast()
+    }
+
     /// The block of a task.
     fn block(task: TaskPtr) -> NonNull<Self> {
         // SAFETY: the pointer was made by `task` from a pointer to the whole block [T8].

@@ -178,6 +178,14 @@ pub(crate) mod unwind {
         })
     }
 
+    /// Tells whether the task that is being polled unwinds, and so ends Canceled.
+    pub(crate) fn has_begun() -> bool {
+        ambient::current(|node| {
+            // SAFETY: a node on the stack means that its task is being polled here.
+            node.is_some_and(|node| unsafe { node.task.header() }.state.is_unwinding())
+        })
+    }
+
     /// Begins a cleanup. Returns the task that counts it, if there is one.
     pub(crate) fn begin_cleanup() -> Option<TaskPtr> {
         ambient::current(|node| {

@@ -93,4 +93,6 @@ pub use run::run;
 #[cfg(kernel)]
 pub(crate) use run::{run_deferred, run_in_thread};
 pub use share::Share;
+#[cfg(any(kernel, all(test, loom)))]
+pub(crate) use share::polling_task;
 pub use state::Status;

@@ -10,6 +10,8 @@
 
 use core::task::{Context, Poll};
 
+#[cfg(any(kernel, all(test, loom)))]
+use super::header::TaskPtr;
 use super::waker;
 use crate::{ambient, sync::Hint};
 
@@ -56,6 +58,13 @@ impl Share {
             }),
         }
     }
+}
+
+/// Returns the task that polls with this context, if it is a task of this crate. It stays allocated
+/// while the context is used.
+#[cfg(any(kernel, all(test, loom)))]
+pub(crate) fn polling_task(context: &Context<'_>) -> Option<TaskPtr> {
+    waker::task_of(context.waker()).or_else(|| ambient::current(|node| node.map(|node| node.task)))
 }
 
 fn take<T>(

@@ -34,6 +34,9 @@ struct Waiter {
 /// The list of the waiters of this image. Only touched under its lock.
 struct Waiters(Cell<*const Waiter>);
 
+// SAFETY: the waiters in the list are only touched under its lock, on any processor.
+unsafe impl Send for Waiters {}
+
 impl Waiters {
     const fn new() -> Self {
         Self(Cell::new(ptr::null()))

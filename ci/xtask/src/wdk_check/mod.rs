@@ -13,10 +13,15 @@
 //! and its target.
 mod bindings;
 mod sources;
+mod template;
 
 pub(crate) use self::bindings::CLANG;
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, ExitCode},
+};
 
 use anyhow::{Context, bail};
 
@@ -48,6 +53,7 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     let kmdf = project.path(FOLDER).join("bindings-kmdf");
     bindings::add_kmdf(project, &folder, &kmdf)?;
     check(project, "WDM", &folder, &STEPS)?;
+    template::check(project)?;
     check(project, "KMDF", &kmdf, &KMDF_STEPS)?;
     say!("ntcom-exec and ntcom agree with wdk-sys (mingw-w64's declarations, not the WDK's)");
     Ok(ExitCode::SUCCESS)
@@ -60,14 +66,20 @@ fn check(project: &Project, model: &str, folder: &Path, steps: &[(&str, &[&str])
     let file = project.path(CONFIG);
     fs::write(&file, config(&host, model, folder)?).with_context(|| format!("cannot write {CONFIG}"))?;
     for (what, arguments) in steps {
-        let mut cargo = command::cargo(project);
-        // These variables would replace the flags of the configuration file.
-        cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-        cargo.args(["--config", CONFIG]).args(*arguments);
-        cargo.args(["--locked", "--target", &host, "--target-dir", BUILD]);
-        ui::step(what, &mut cargo)?;
+        let mut cargo = cargo(project, &host);
+        ui::step(what, cargo.args(*arguments).arg("--locked"))?;
     }
     Ok(())
+}
+
+/// cargo, with wdk-sys as the configuration file says.
+fn cargo(project: &Project, host: &str) -> Command {
+    let mut cargo = command::cargo(project);
+    // These variables would replace the flags of the configuration file.
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo.env("CARGO_BUILD_TARGET", host).env("CARGO_TARGET_DIR", project.path(BUILD));
+    cargo.arg("--config").arg(project.path(CONFIG));
+    cargo
 }
 
 /// The target that cargo builds for by default.

@@ -3,13 +3,12 @@
 extern crate alloc;
 
 use alloc::{string::String, vec::Vec};
-use core::fmt::{self, Display, Formatter};
 use std::path::Path;
 
 use backtrace::Frame;
 
 use super::stack;
-use crate::engine::machine::Machine;
+use crate::{engine::machine::Machine, verifier::backtrace::is_own};
 
 /// The most frames in a backtrace.
 pub(crate) const MAX_FRAMES: usize = 24;
@@ -68,42 +67,4 @@ pub(crate) fn lines_of(address: usize, lines: &mut Vec<String>) {
             _ => alloc::format!("{name:#}"),
         });
     });
-}
-
-/// The lines of a backtrace as text, a line each after a line break. Of successive functions of a
-/// library only the innermost one is named.
-pub(crate) struct Folded<'a>(pub(crate) &'a [String]);
-
-impl Display for Folded<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for functions in self.0.chunk_by(|one, next| is_library(one) && is_library(next)) {
-            let Some((innermost, others)) = functions.split_first() else { continue };
-            write!(f, "\n  in {innermost}")?;
-            match others.len() {
-                0 => {}
-                1 => f.write_str(", through one more function of a library")?,
-                more => write!(f, ", through {more} more functions of a library")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a function, by its whole name, belongs to a library between the driver and the kernel.
-/// These are ntcom's runtime, its executor, and the `futures` crates.
-pub(crate) fn is_library(name: &str) -> bool {
-    let name = name.trim_start_matches(['<', '&', '*', '(']);
-    let name = name.strip_prefix("mut ").or(name.strip_prefix("const ")).unwrap_or(name);
-    let krate = name.split("::").next().unwrap_or_default();
-    krate == "ntcom" || krate == "ntcom_exec" || krate.starts_with("futures_")
-}
-
-/// Whether a source file is the simulation's, its coroutines', or the standard library's.
-pub(crate) fn is_own(file: &Path) -> bool {
-    let file = file.to_string_lossy();
-    let own = file!().trim_end_matches("fault/frames.rs");
-    file.contains(own)
-        || file.contains("/corosensei-")
-        || file.starts_with("/rustc/")
-        || file.contains("/rustlib/src/rust/library/")
 }

@@ -28,13 +28,13 @@ use std::{
 
 use super::{
     checks::{cannot_unwind, is_check},
-    frames::{MAX_FRAMES, is_own, lines_of},
+    frames::{MAX_FRAMES, lines_of},
     state::PanicReport,
 };
 use crate::{
     asan,
     engine::machine::{Machine, active},
-    verifier::stop::Stop,
+    verifier::{backtrace::is_own, stop::Stop},
 };
 
 /// Puts ntsim's hook in front of the present one, once in a process. A hook that is set later

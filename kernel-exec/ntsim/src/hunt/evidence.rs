@@ -1,5 +1,7 @@
-//! The events of a finding's run that explain it: the places at which processors were preempted, and
-//! the last uses of the objects that the finding names.
+//! The events of a finding's run that explain it.
+//!
+//! They are the places at which processors were preempted, and the last uses of the objects that
+//! the finding names.
 
 extern crate alloc;
 
@@ -43,18 +45,23 @@ impl Display for Preemptions<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let events = self.0.events();
         let preempted = events.iter().enumerate().filter_map(|(at, event)| {
-            let What::Switch { to } = event.what else { return None };
-            let (before, after) = (events.get(..at)?, events.get(at + 1..)?);
-            let from = before.last()?.processor;
+            let (before, after) = (events.get(..at)?, events.get(at..)?);
+            let (from, to) = (before.last()?.processor, event.processor);
+            if from == to {
+                return None;
+            }
             let left =
                 before.iter().rev().find(|event| event.processor == from && event.what.has_caller())?;
-            let last = before.iter().rev().find(|event| event.processor == from)?;
+            let last = before.iter().rev().find(|event| {
+                let is_of_the_kernel = matches!(event.what, What::Thread { .. } | What::ThreadReady { .. });
+                event.processor == from && !is_of_the_kernel
+            })?;
             let is_over = matches!(
                 last.what,
                 What::ProgramEnd | What::ThreadEnd { .. } | What::ThreadWait { .. } | What::Wait { .. }
             );
             let next = after.iter().find(|event| event.processor == to && event.what.has_caller());
-            (!is_over && from != to).then_some((left, to, next))
+            (!is_over).then_some((left, to, next))
         });
         for (number, (left, to, next)) in preempted.take(MOST_PREEMPTIONS).enumerate() {
             if number == 0 {

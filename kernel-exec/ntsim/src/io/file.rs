@@ -1,9 +1,11 @@
-//! Files: how they are opened and closed, and their requests.
+//! Files, which are opens of a device.
 
 extern crate alloc;
 
+use alloc::{string::String, vec::Vec};
+
 use super::{
-    request::{Memory, Outcome, Request, send},
+    request::{Memory, Request, send},
     with,
 };
 use crate::{
@@ -44,41 +46,19 @@ const NOTHING: Ask<'static> = Ask {
     limit: None,
 };
 
-/// A handle to an open device. A clone is another handle to the same file object.
+/// A handle to a file. Its clones are further handles to the same file.
 ///
-/// Programs may share it, or have a clone each. See [the module](super) for the rules.
+/// Programs may share it, or have a clone each. Dropping the last handle closes the file:
+/// IRP_MJ_CLEANUP is sent, and, as soon as no request is pending, IRP_MJ_CLOSE. That needs
+/// PASSIVE_LEVEL.
 #[derive(Debug)]
 pub struct File {
     number: u64,
 }
 
-/// Opens a device, by IRP_MJ_CREATE. PASSIVE_LEVEL.
-///
-/// The driver must have a dispatch routine for IRP_MJ_CREATE. The routine of a driver that sets none
-/// fails with STATUS_INVALID_DEVICE_REQUEST.
-///
-/// # Errors
-/// The driver's status; STATUS_INSUFFICIENT_RESOURCES if memory is low; STATUS_NO_SUCH_DEVICE if the
-/// device is still being initialised or is deleted; STATUS_ACCESS_DENIED if another file of a device
-/// with DO_EXCLUSIVE exists.
-pub fn open(device: PDEVICE_OBJECT) -> Result<File, NTSTATUS> {
-    open_named(device, &[])
-}
-
-/// Opens a device by its path, such as `\Device\Sensor`. The part behind the device's name is the
-/// file object's `FileName`. PASSIVE_LEVEL.
-///
-/// # Errors
-/// Those of [`open`]; STATUS_OBJECT_NAME_NOT_FOUND if no device has such a name.
-pub fn open_path(path: &str) -> Result<File, NTSTATUS> {
-    let found = with("io::open_path", |machine| file_object::find(machine, path));
-    let (device, rest) = found.ok_or(STATUS_OBJECT_NAME_NOT_FOUND)?;
-    open_named(device, &rest)
-}
-
 fn open_named(device: PDEVICE_OBJECT, name: &[u16]) -> Result<File, NTSTATUS> {
     let number = with("io::open", |machine| {
-        check_irql(machine, "io::open");
+        check_irql(machine, "create request");
         machine.checked(file_object::create(machine, device, name))
     })?;
     let create = Ask {
@@ -86,8 +66,10 @@ fn open_named(device: PDEVICE_OBJECT, name: &[u16]) -> Result<File, NTSTATUS> {
         flags: IRP_CREATE_OPERATION | IRP_SYNCHRONOUS_API,
         ..NOTHING
     };
-    let status = send(number, Memory::Scarce, &create).wait().status;
+    let status =
+        send(number, Memory::Scarce, &create).map_or_else(|status| status, |sent| sent.wait().status);
     if status < 0 {
+        // A file that was not opened gets neither IRP_MJ_CLEANUP nor IRP_MJ_CLOSE.
         with("io::open", |machine| {
             let refused = machine.kernel.borrow().io.file(number);
             if let Some(file) = refused {
@@ -109,10 +91,8 @@ fn check_irql(machine: &Machine, what: &str) {
 /// Counts a request for a file.
 #[expect(clippy::panic, reason = "a test's mistake, which it has to hear of")]
 pub(super) fn begin(number: u64, what: &str) -> OpenFile {
-    let file = with(what, |machine| {
-        check_irql(machine, what);
-        machine.kernel.borrow_mut().io.update_file(number, |file| file.requests += 1)
-    });
+    let file =
+        with(what, |machine| machine.kernel.borrow_mut().io.update_file(number, |file| file.requests += 1));
     match file {
         Some(file) => file,
         None => panic!("ntsim: a {what} for a File of another simulation, or of one that was reset"),
@@ -141,54 +121,74 @@ pub(super) fn end(number: u64) {
             ..NOTHING
         };
         // The status of a close request has no effect.
-        drop(send(number, Memory::Reserved, &close).wait());
+        drop(send(number, Memory::Reserved, &close).map(Request::wait));
     }
-}
-
-/// Copies a request's data to the client's buffer.
-fn deliver(outcome: &Outcome, buffer: &mut [u8]) -> Result<usize, NTSTATUS> {
-    for (place, byte) in buffer.iter_mut().zip(&outcome.data) {
-        *place = *byte;
-    }
-    outcome.result()
 }
 
 impl File {
-    /// Reads, waits, and returns the number of bytes. PASSIVE_LEVEL.
+    /// Opens a device. IRQL: PASSIVE_LEVEL.
+    ///
+    /// The driver must have a dispatch routine for IRP_MJ_CREATE. The routine of a driver that sets
+    /// none answers STATUS_INVALID_DEVICE_REQUEST. Requests go to the top of the stack of devices
+    /// that the device is in.
     ///
     /// # Errors
-    /// The status of a warning or an error. With a warning the buffer has the bytes that came.
-    pub fn read(&self, buffer: &mut [u8]) -> Result<usize, NTSTATUS> {
-        deliver(&self.start_read(buffer.len()).wait(), buffer)
+    /// - The status with which the driver has completed IRP_MJ_CREATE.
+    /// - `STATUS_NO_SUCH_DEVICE`: the device is null, is deleted, or still has
+    ///   DO_DEVICE_INITIALIZING, or its driver is being unloaded.
+    /// - `STATUS_ACCESS_DENIED`: the device is DO_EXCLUSIVE, and open.
+    /// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
+    pub fn open(device: PDEVICE_OBJECT) -> Result<Self, NTSTATUS> {
+        open_named(device, &[])
     }
 
-    /// Writes, waits, and returns the number of bytes. PASSIVE_LEVEL.
+    /// Opens a device by its path, such as `\Device\Sensor`. The part behind the device's name is
+    /// the file object's `FileName`. IRQL: PASSIVE_LEVEL.
     ///
     /// # Errors
-    /// The status of a warning or an error.
-    pub fn write(&self, data: &[u8]) -> Result<usize, NTSTATUS> {
-        self.start_write(data).wait().result()
+    /// As for [`File::open`], and `STATUS_OBJECT_NAME_NOT_FOUND`: no device has such a name.
+    pub fn open_path(path: &str) -> Result<Self, NTSTATUS> {
+        let found = with("File::open_path", |machine| file_object::find(machine, path));
+        let (device, rest) = found.ok_or(STATUS_OBJECT_NAME_NOT_FOUND)?;
+        open_named(device, &rest)
     }
 
-    /// Sends a control request, waits, and returns the number of bytes of output. PASSIVE_LEVEL.
+    /// Reads, and waits for the end. IRQL: PASSIVE_LEVEL.
     ///
     /// # Errors
-    /// The status of a warning or an error. With a warning the output has the bytes that came.
-    pub fn ioctl(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, NTSTATUS> {
-        deliver(&self.start_ioctl(code, input, output.len()).wait(), output)
+    /// The status with which the driver has completed the request, or
+    /// `STATUS_INSUFFICIENT_RESOURCES`.
+    pub fn read(&self, length: usize) -> Result<Vec<u8>, NTSTATUS> {
+        self.start_read(length)?.wait().into_data()
     }
 
-    /// Sends a request to read so many bytes at offset 0. PASSIVE_LEVEL.
-    pub fn start_read(&self, length: usize) -> Request {
-        self.start_read_at(0, length)
+    /// Writes, waits for the end, and returns the number of bytes written. IRQL: PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// As for [`File::read`].
+    pub fn write(&self, data: &[u8]) -> Result<u64, NTSTATUS> {
+        let ended = self.start_write(data)?.wait();
+        if ended.status >= 0 { Ok(ended.information) } else { Err(ended.status) }
     }
 
-    /// Sends a request to read so many bytes at an offset. PASSIVE_LEVEL.
-    pub fn start_read_at(&self, offset: i64, length: usize) -> Request {
+    /// Sends an I/O control code with input and room for output, and waits for the end.
+    /// IRQL: PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// As for [`File::read`].
+    pub fn control(&self, code: u32, input: &[u8], room: usize) -> Result<Vec<u8>, NTSTATUS> {
+        self.start_control(code, input, room)?.wait().into_data()
+    }
+
+    /// Sends a read of so many bytes. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
+    pub fn start_read(&self, length: usize) -> Result<Request, NTSTATUS> {
         let read = Ask {
             what: "read",
             major: IRP_MJ_READ as u8,
-            parameters: [length, 0, offset as usize, 0],
+            parameters: [length, 0, 0, 0],
             flags: IRP_READ_OPERATION,
             buffers: self.buffers("read", length),
             room: length,
@@ -198,44 +198,48 @@ impl File {
         send(self.number, Memory::Scarce, &read)
     }
 
-    /// Sends a request to write at offset 0. PASSIVE_LEVEL.
-    pub fn start_write(&self, data: &[u8]) -> Request {
-        self.start_write_at(0, data)
-    }
-
-    /// Sends a request to write at an offset. PASSIVE_LEVEL.
-    pub fn start_write_at(&self, offset: i64, data: &[u8]) -> Request {
+    /// Sends a write of these bytes. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
+    pub fn start_write(&self, bytes: &[u8]) -> Result<Request, NTSTATUS> {
         let write = Ask {
             what: "write",
             major: IRP_MJ_WRITE as u8,
-            parameters: [data.len(), 0, offset as usize, 0],
+            parameters: [bytes.len(), 0, 0, 0],
             flags: IRP_WRITE_OPERATION,
-            buffers: self.buffers("write", data.len()),
-            input: data,
-            limit: Some(data.len()),
+            buffers: self.buffers("write", bytes.len()),
+            input: bytes,
+            limit: Some(bytes.len()),
             ..NOTHING
         };
         send(self.number, Memory::Scarce, &write)
     }
 
-    /// Sends a control request with room for so many bytes of output. The code says how the driver
-    /// gets the buffers. PASSIVE_LEVEL.
-    pub fn start_ioctl(&self, code: u32, input: &[u8], output: usize) -> Request {
+    /// Sends an I/O control code with input and room for output. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// The code's low two bits are its method. METHOD_BUFFERED has one system buffer for input and
+    /// output, and METHOD_NEITHER has the client's own addresses. The direct methods need room of
+    /// zero.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
+    pub fn start_control(&self, code: u32, input: &[u8], room: usize) -> Result<Request, NTSTATUS> {
         let buffers = match code & 3 {
             METHOD_BUFFERED => Buffers::System,
             METHOD_NEITHER => Buffers::Client,
-            _ if output == 0 => Buffers::SystemInput,
-            _ => refuse_list(&alloc::format!("a control request with code {code:#x}, a direct method")),
+            _ if room == 0 => Buffers::SystemInput,
+            _ => refuse_direct(),
         };
         let control = Ask {
-            what: "control request",
+            what: "I/O control",
             major: IRP_MJ_DEVICE_CONTROL as u8,
-            parameters: [output, input.len(), code as usize, 0],
+            parameters: [room, input.len(), code as usize, 0],
             flags: 0,
             buffers,
             input,
-            room: output,
-            limit: (buffers == Buffers::System).then_some(output),
+            room,
+            limit: (buffers == Buffers::System).then_some(room),
         };
         send(self.number, Memory::Scarce, &control)
     }
@@ -249,35 +253,28 @@ impl File {
         file.map_or(core::ptr::null_mut(), |file| file_object::pointer(file.address))
     }
 
-    /// Closes the handle, as dropping it does. PASSIVE_LEVEL.
-    ///
-    /// The last handle of the file object sends IRP_MJ_CLEANUP, and IRP_MJ_CLOSE if no request is
-    /// left. Otherwise the end of the last request sends IRP_MJ_CLOSE.
+    /// Closes this handle, as its drop does. IRQL: PASSIVE_LEVEL.
     pub fn close(self) {
         drop(self);
     }
 
     /// Where the data of a read or write goes.
     fn buffers(&self, what: &str, length: usize) -> Buffers {
-        let flags = with(what, |machine| {
-            let file = machine.kernel.borrow().io.file(self.number);
-            file.map_or(0, file_object::device_flags)
-        });
+        let file = with(what, |machine| machine.kernel.borrow().io.file(self.number));
+        let flags = file.map_or(0, |file| file_object::target(file).1.Flags);
         match length {
             0 => Buffers::None,
             _ if flags & DO_BUFFERED_IO != 0 => Buffers::System,
-            _ if flags & DO_DIRECT_IO != 0 => {
-                refuse_list(&alloc::format!("a {what} of a device with DO_DIRECT_IO"))
-            }
+            _ if flags & DO_DIRECT_IO != 0 => refuse_direct(),
             _ => Buffers::Client,
         }
     }
 }
 
 /// Ends the run because a request needs a memory descriptor list.
-fn refuse_list(what: &str) -> ! {
-    let message = alloc::format!("{what} needs a memory descriptor list, which ntsim does not have");
-    with("io", |machine| machine.fail("not supported", message))
+fn refuse_direct() -> ! {
+    let message = "ntsim::io has no direct I/O: use DO_BUFFERED_IO or METHOD_BUFFERED";
+    with("io", |machine| machine.fail("not supported", String::from(message)))
 }
 
 impl Clone for File {
@@ -294,7 +291,7 @@ impl Drop for File {
         let number = self.number;
         let last = here().and_then(|machine| {
             let file = machine.kernel.borrow().io.file(number).filter(|_| !std::thread::panicking())?;
-            check_irql(&machine, "close");
+            check_irql(&machine, "cleanup request");
             let change = |file: &mut OpenFile| {
                 file.handles -= 1;
                 // The cleanup request holds the file until it has ended.
@@ -310,7 +307,7 @@ impl Drop for File {
                 ..NOTHING
             };
             // The status of a cleanup request has no effect.
-            drop(send(number, Memory::Reserved, &cleanup).wait());
+            drop(send(number, Memory::Reserved, &cleanup).map(Request::wait));
             end(number);
         }
     }

@@ -1,23 +1,16 @@
-//! A client of the driver: it opens a device, reads, writes, controls, cancels and closes as a
-//! program does through NT's I/O manager.
-//!
-//! A test need not make IRPs by hand. [`open`] sends IRP_MJ_CREATE and returns a [`File`], which
-//! several programs may share. [`File::read`], [`File::write`] and [`File::ioctl`] send a request
-//! and wait for it as a thread. [`File::start_read`] and its relatives do not wait, and their
-//! [`Request`] can be cancelled. The last [`File`] of a file object sends IRP_MJ_CLEANUP when it is
-//! closed or dropped. IRP_MJ_CLOSE follows when the last request is over.
+//! A client of the driver's devices: files and requests, as a well-behaved I/O manager makes them.
 //!
 //! ```
-//! use ntsim::{Config, Schedule, Simulation, ddi, driver_object, io, types::*};
-//!
-//! /// Answers each request with four bytes, if it has room for them.
+//! # use ntsim::{Config, Schedule, Simulation, ddi, io, types::*};
+//! # use std::ptr::null_mut;
+//! /// Completes every request at once. A read yields two bytes.
 //! unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
-//!     // SAFETY: the driver owns the request. A buffered read has a buffer of the stated length.
+//!     // SAFETY: the system passes a request that this driver owns now.
 //!     unsafe {
 //!         let location = ddi::IoGetCurrentIrpStackLocation(irp);
-//!         if (*location).MajorFunction == IRP_MJ_READ as u8 && (*location).Parameters[0] >= 4 {
-//!             (*irp).AssociatedIrp.cast::<[u8; 4]>().write(*b"ping");
-//!             (*irp).IoStatus.Information = 4;
+//!         if usize::from((*location).MajorFunction) == IRP_MJ_READ {
+//!             (*irp).AssociatedIrp.cast::<[u8; 2]>().write(*b"hi");
+//!             (*irp).IoStatus.Information = 2;
 //!         }
 //!         (*irp).IoStatus.Status = STATUS_SUCCESS;
 //!         ddi::IofCompleteRequest(irp, 0);
@@ -25,87 +18,107 @@
 //!     STATUS_SUCCESS
 //! }
 //!
-//! unsafe extern "C" fn unload(driver: PDRIVER_OBJECT) {
-//!     // SAFETY: the system passes the driver's object, and its only device is no longer open.
-//!     unsafe { ddi::IoDeleteDevice((*driver).DeviceObject) }
-//! }
-//!
-//! unsafe extern "C" fn driver_entry(driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NTSTATUS {
-//!     let (none, mut device) = (core::ptr::null_mut(), core::ptr::null_mut());
-//!     // SAFETY: the system passes the driver's object, and the arguments are valid.
-//!     unsafe {
-//!         let status = ddi::IoCreateDevice(driver, 0, none, FILE_DEVICE_UNKNOWN, 0, 0, &mut device);
-//!         if status != STATUS_SUCCESS {
-//!             return status;
-//!         }
-//!         (*device).Flags |= DO_BUFFERED_IO;
-//!         (*driver).MajorFunction = [dispatch as *mut _; 28];
-//!         (*driver).DriverUnload = Some(unload);
-//!     }
-//!     STATUS_SUCCESS
-//! }
-//!
+//! # unsafe extern "C" fn unload(driver: PDRIVER_OBJECT) {
+//! #     // SAFETY: the driver's device, which no file has open.
+//! #     unsafe { ddi::IoDeleteDevice((*driver).DeviceObject) };
+//! # }
+//! # unsafe extern "C" fn driver_entry(driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NTSTATUS {
+//! #     // SAFETY: the system passes the driver's own object.
+//! #     let driver = unsafe { &mut *driver };
+//! #     driver.DriverUnload = Some(unload);
+//! #     driver.MajorFunction.fill(dispatch as *mut std::ffi::c_void);
+//! #     let mut device = null_mut();
+//! #     // SAFETY: the arguments are valid.
+//! #     let status = unsafe {
+//! #         ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device)
+//! #     };
+//! #     if status == STATUS_SUCCESS {
+//! #         // SAFETY: the new device.
+//! #         unsafe { (*device).Flags |= DO_BUFFERED_IO };
+//! #     }
+//! #     status
+//! # }
 //! let mut kernel = Simulation::new(Config::default(), Schedule::seed(1));
-//! // SAFETY: the driver calls the DDIs by their rules.
+//! // SAFETY: the driver keeps the promises of the functions that it calls.
 //! unsafe { kernel.load_driver(0, driver_entry) }?;
 //! kernel.run_on(0, || {
-//!     // SAFETY: the simulated kernel keeps the driver's object.
-//!     let file = io::open(unsafe { (*driver_object()).DeviceObject }).unwrap();
-//!     let mut buffer = [0; 8];
-//!     assert_eq!(file.read(&mut buffer), Ok(4));
-//!     assert_eq!(buffer, *b"ping\0\0\0\0");
+//!     let file = io::open().unwrap();
+//!     assert_eq!(file.read(2), Ok(b"hi".to_vec()));
 //! })?;
-//! // SAFETY: the driver calls the DDIs by their rules.
+//! // SAFETY: as for DriverEntry.
 //! unsafe { kernel.unload_driver(0) }?;
 //! # Ok::<(), ntsim::Stop>(())
 //! ```
 //!
-//! # Rules
+//! # The rules
 //!
-//! - A request has as many stack locations as the device's `StackSize`. Its next location has the
-//!   function, its parameters, the device and the file object.
-//! - Reads and writes of a device with DO_BUFFERED_IO, and control requests with METHOD_BUFFERED,
-//!   have a system buffer. After a success or a warning, `Information` bytes go to the client. More
-//!   than the client has room for end the run with oracle `I/O request`. On NT the client would get
-//!   memory that is not the request's.
-//! - ntsim has no memory descriptor lists. A request that needs one ends the run as not supported:
-//!   a read or write of a device with DO_DIRECT_IO, or a control request with METHOD_IN_DIRECT or
-//!   METHOD_OUT_DIRECT and a length of output.
-//! - Without any of these the driver gets the client's own buffers, in `UserBuffer` and, for the
-//!   input of a control request, in `Type3InputBuffer`. They are non-paged memory.
-//! - Requests come from kernel mode, as those of ZwReadFile in a driver, so no address needs a
-//!   probe. IRP_MJ_CREATE has no security context.
-//! - The IRP and its buffers are freed when the driver completes it, and not when the client looks
-//!   at the result. A driver that uses the IRP after it has completed it or given it away uses freed
-//!   memory: bug check 0xCC at once with [`Config::special_pool`](crate::Config::special_pool), and
-//!   for a write at the unload without it.
-//! - The dispatch routine's status must be that of the completed request, or STATUS_PENDING after
-//!   IoMarkIrpPending. See [`ddi::IofCallDriver`](crate::ddi::IofCallDriver).
-//! - A cancel that meets the completion is safe: a complete request is left alone.
-//! - If IRP_MJ_CREATE fails, the file object is freed without IRP_MJ_CLEANUP and IRP_MJ_CLOSE. The
-//!   system ignores the status of these two.
-//! - [`Simulation::unload_driver`](crate::Simulation::unload_driver) refuses while a file object
-//!   exists.
+//! - A request has an IRP with a stack location for each device of the stack. The IRP and its
+//!   buffers are freed as soon as the driver has completed it, also while a client cancels it. So a
+//!   driver that uses it after it has completed it or given it away uses freed memory. That is bug
+//!   check 0xCC at once with [`Config::special_pool`](crate::Config::special_pool). Without it a
+//!   write is found at the unload.
+//! - A device with DO_BUFFERED_IO, and an I/O control of METHOD_BUFFERED, has its data in a system
+//!   buffer. After a success or a warning, the driver's Information says how much of it is copied to
+//!   the client. More than the client has room for is a failure of oracle `io`. On NT the client
+//!   would get memory that is not the request's.
+//! - Without a system buffer the driver gets the client's own addresses, which are non-paged memory.
+//!   Requests come from kernel mode, as those of ZwReadFile, so no address needs a probe.
+//! - Each open of a device has a file object, in which the driver may keep a context.
+//!   IRP_MJ_CREATE comes first, without a security context. IRP_MJ_CLEANUP comes when the last
+//!   handle is closed, which may be while requests are pending. IRP_MJ_CLOSE comes after the last
+//!   request has been completed. The status of these two has no effect, and they need no memory
+//!   that could be short. A file that the driver does not open gets neither.
+//! - A device that is deleted while it is open exists until its last file is closed.
+//! - Unload is not called while a device is open.
 //!
-//! Calls are at PASSIVE_LEVEL and in a run; otherwise the run ends as not supported, or the call
-//! panics. A [`File`] that is dropped outside of a run stays open.
+//! The [verifier](crate#bug-checks) checks the driver's answers: that it returns STATUS_PENDING
+//! exactly where it has marked the request pending, and the status with which it has completed the
+//! request elsewhere. A driver that has sent the request on and returns a final status before the
+//! end of the request is a failure of oracle `io`.
 //!
 //! Documented at learn.microsoft.com/windows-hardware/drivers/kernel/ (`irp-mj-create`,
 //! `irp-mj-cleanup`, `irp-mj-close`, `buffer-descriptions-for-i-o-control-codes`).
+//!
+//! # Limits
+//!
+//! Direct I/O needs memory descriptor lists, which ntsim does not have, so it is refused with a
+//! failure of oracle `not supported`. There is no Plug and Play, and no security. A file that is
+//! dropped between two runs stays open.
 
 mod file;
 mod request;
 
-pub use file::{File, open, open_path};
-pub use request::{Outcome, Request};
+pub use file::File;
+pub use request::{Ended, Request};
 
-use crate::engine::{
-    entry::{here, outside},
-    machine::Machine,
+use crate::{
+    engine::{
+        entry::{here, outside},
+        machine::Machine,
+    },
+    program::driver_object,
+    types::{NTSTATUS, PDEVICE_OBJECT},
 };
 
 /// Calls `f` with the machine of the run, without a preemption point.
 fn with<R>(name: &str, f: impl FnOnce(&Machine) -> R) -> R {
     let Some(machine) = here() else { outside(name) };
     f(&machine)
+}
+
+/// The device that the loaded driver created last, or null if it has none.
+///
+/// IRQL: any.
+#[must_use]
+pub fn device() -> PDEVICE_OBJECT {
+    // SAFETY: the machine's driver object lives as long as the machine.
+    unsafe { (*driver_object()).DeviceObject }
+}
+
+/// Opens the device that the loaded driver created last. IRQL: PASSIVE_LEVEL.
+///
+/// # Errors
+/// As for [`File::open`].
+pub fn open() -> Result<File, NTSTATUS> {
+    File::open(device())
 }

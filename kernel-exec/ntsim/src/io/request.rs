@@ -1,4 +1,4 @@
-//! Requests: how they are sent, waited for and cancelled.
+//! Requests on a file.
 
 extern crate alloc;
 
@@ -10,52 +10,47 @@ use crate::{
     ddi,
     engine::entry::{enter, here},
     subsystem::{
-        cancel,
+        cancel, file_object,
         io_request::{self, Ask},
         irp,
     },
     trace::Value,
-    types::{_KWAIT_REASON, _MODE, NTSTATUS, PDEVICE_OBJECT, PIRP, STATUS_INSUFFICIENT_RESOURCES},
+    types::{_KWAIT_REASON, _MODE, NTSTATUS, PIRP, STATUS_CANCELLED, STATUS_INSUFFICIENT_RESOURCES},
     verifier::irql::Ddi,
 };
 
-/// The result of a request.
+/// The end of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The final status.
+#[non_exhaustive]
+pub struct Ended {
+    /// The status with which the driver has completed it.
     pub status: NTSTATUS,
-    /// The driver's further information, such as the number of bytes.
-    pub information: usize,
-    /// The bytes that the client has got.
+    /// The driver's further information, which is the number of bytes for reads and writes.
+    pub information: u64,
+    /// The bytes that the client gets. Empty if the status is an error, and after writes.
     pub data: Vec<u8>,
 }
 
-impl Outcome {
-    /// The further information of a success, or the status of a warning or an error.
+impl Ended {
+    /// The data, or the status if that is no success.
     ///
     /// # Errors
-    /// The status, if it is negative.
-    pub fn result(&self) -> Result<usize, NTSTATUS> {
-        if self.status < 0 { Err(self.status) } else { Ok(self.information) }
+    /// The status with which the driver has completed the request.
+    pub fn into_data(self) -> Result<Vec<u8>, NTSTATUS> {
+        if self.status >= 0 { Ok(self.data) } else { Err(self.status) }
     }
 }
 
-/// A request that was sent and whose completion the client has not waited for.
+/// A request that the driver has, or has completed.
 ///
-/// Dropping it in a run cancels it and waits for it, as the system does for the requests of a
-/// thread that ends.
+/// A request that is dropped before its end is cancelled, and its end is waited for, as at the end
+/// of a thread. That needs PASSIVE_LEVEL.
 #[derive(Debug)]
-#[must_use = "dropping a request cancels it and waits for it"]
+#[must_use = "a request that is dropped is cancelled"]
 pub struct Request {
-    /// The request's number, its file's number, and the address of its event. The status if it was
-    /// not sent.
-    sent: Result<Sent, NTSTATUS>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Sent {
     number: u64,
     file: u64,
+    /// The address of the event that is set at the end.
     event: usize,
     /// Whether the dispatch routine has returned STATUS_PENDING.
     pending: bool,
@@ -69,10 +64,8 @@ pub(super) enum Memory {
     Reserved,
 }
 
-/// Allocates the IRP of a request for a device. Null if memory is low.
-fn allocate(device: PDEVICE_OBJECT, memory: Memory) -> PIRP {
-    // SAFETY: the file's reference keeps the device alive.
-    let stack = unsafe { device.read() }.StackSize;
+/// Allocates an IRP with so many stack locations. Null if memory is low.
+fn allocate(stack: i8, memory: Memory) -> PIRP {
     match memory {
         // SAFETY: this is in a run.
         Memory::Scarce => unsafe { ddi::IoAllocateIrp(stack, 0) },
@@ -81,13 +74,16 @@ fn allocate(device: PDEVICE_OBJECT, memory: Memory) -> PIRP {
 }
 
 /// Sends a request to a file's device.
-pub(super) fn send(file: u64, memory: Memory, ask: &Ask<'_>) -> Request {
+///
+/// # Errors
+/// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
+pub(super) fn send(file: u64, memory: Memory, ask: &Ask<'_>) -> Result<Request, NTSTATUS> {
     let open = file::begin(file, ask.what);
-    let device: PDEVICE_OBJECT = core::ptr::with_exposed_provenance_mut(open.device);
-    let irp = allocate(device, memory);
+    let (device, value) = file_object::target(open);
+    let irp = allocate(value.StackSize, memory);
     if irp.is_null() {
         file::end(file);
-        return Request { sent: Err(STATUS_INSUFFICIENT_RESOURCES) };
+        return Err(STATUS_INSUFFICIENT_RESOURCES);
     }
     let prepared = with("io", |machine| {
         let number = machine.checked(io_request::prepare(machine, irp, open, ask))?;
@@ -100,39 +96,35 @@ pub(super) fn send(file: u64, memory: Memory, ask: &Ask<'_>) -> Request {
             // SAFETY: the IRP is new, and no driver has it.
             unsafe { ddi::IoFreeIrp(irp) };
             file::end(file);
-            return Request { sent: Err(status) };
+            return Err(status);
         }
     };
-    // SAFETY: the driver that was loaded keeps the promises of the DDIs; the IRP is new and not used
-    // here again.
+    // SAFETY: the driver that was loaded keeps the promises of the DDIs. The IRP is new and not
+    // used here again.
     let status = unsafe { ddi::IofCallDriver(device, irp) };
     let pending = with("io", |machine| io_request::sent(machine, number, status));
-    Request { sent: Ok(Sent { number, file, event, pending }) }
+    Ok(Request { number, file, event, pending })
 }
 
-impl Sent {
-    /// Waits for the completion, and gives the file back.
-    fn finish(self) -> Outcome {
-        if self.pending {
-            let (event, executive) =
-                (core::ptr::with_exposed_provenance_mut(self.event), _KWAIT_REASON::Executive);
-            // SAFETY: the event is the request's, which lives until `take`.
-            unsafe {
-                ddi::KeWaitForSingleObject(event, executive, _MODE::KernelMode as i8, 0, null_mut());
-            }
-        }
-        let completed = with("io", |machine| machine.checked(io_request::take(machine, self.number)));
-        file::end(self.file);
-        completed.map_or(Outcome { status: 0, information: 0, data: Vec::new() }, |completed| Outcome {
-            status: completed.status,
-            information: completed.information,
-            data: completed.data,
-        })
+impl Request {
+    /// Whether the driver has completed the request. IRQL: any.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        // SAFETY: the event is the request's, which lives until this value is gone.
+        !self.pending
+            || unsafe { ddi::KeReadStateEvent(core::ptr::with_exposed_provenance_mut(self.event)) } != 0
     }
 
-    fn cancel(self) -> bool {
+    /// Cancels the request, unless it has been completed. Returns whether a cancel routine was
+    /// called. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// The rules of [`IoCancelIrp`](ddi::IoCancelIrp). The request has not ended before
+    /// [`Request::wait`] has returned.
+    pub fn cancel(&self) -> bool {
         let ddi = Ddi::IoCancelIrp;
         let machine = &*enter(ddi);
+        // No preemption point lies between this look at the request and the end of the kernel's use
+        // of the IRP, so the IRP needs no further reference.
         let canceled = machine.checked(cancel::cancel_if(machine, |machine| {
             let kernel = machine.kernel.borrow();
             let request = kernel.io.request(self.number).filter(|request| request.completed.is_none())?;
@@ -141,46 +133,38 @@ impl Sent {
         machine.called(ddi, |machine| ([machine.pointer(self.event)], Some(Value::Boolean(canceled))));
         canceled
     }
-}
 
-impl Request {
-    /// Asks for the request to be cancelled. Returns whether it had a cancel routine, which has then
-    /// been called. The request is not complete before [`Request::wait`] has returned.
-    ///
-    /// Does nothing to a request that is complete. IRQL ≤ DISPATCH_LEVEL, and the rules of
-    /// [`ddi::IoCancelIrp`].
-    pub fn cancel(&self) -> bool {
-        self.sent.is_ok_and(Sent::cancel)
+    /// Waits for the request's end. IRQL: PASSIVE_LEVEL.
+    pub fn wait(self) -> Ended {
+        let ended = self.finish();
+        // The request is over, so its drop does nothing.
+        drop(self);
+        ended
     }
 
-    /// Whether the request is complete. IRQL ≤ DISPATCH_LEVEL.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        let Ok(Sent { event, pending: true, .. }) = self.sent else { return true };
-        // SAFETY: the event is the request's, which lives until this value is gone.
-        unsafe { ddi::KeReadStateEvent(core::ptr::with_exposed_provenance_mut(event)) != 0 }
-    }
-
-    /// Waits for the request. PASSIVE_LEVEL.
-    pub fn wait(mut self) -> Outcome {
-        let sent = core::mem::replace(&mut self.sent, Err(0));
-        match sent {
-            Ok(sent) => sent.finish(),
-            Err(status) => Outcome { status, information: 0, data: Vec::new() },
+    /// Waits for the end, takes the result, and lets the file go.
+    fn finish(&self) -> Ended {
+        if self.pending {
+            let event = core::ptr::with_exposed_provenance_mut(self.event);
+            let mode = _MODE::KernelMode as i8;
+            // SAFETY: the event is the request's, which lives until `take`.
+            unsafe { ddi::KeWaitForSingleObject(event, _KWAIT_REASON::Executive, mode, 0, null_mut()) };
         }
+        let completed = with("io", |machine| machine.checked(io_request::take(machine, self.number)));
+        file::end(self.file);
+        let (status, information, data) = completed
+            .map_or((STATUS_CANCELLED, 0, Vec::new()), |done| (done.status, done.information, done.data));
+        Ended { status, information: information as u64, data }
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        let Ok(sent) = self.sent else { return };
-        let is_alive =
-            here().is_some_and(|machine| machine.kernel.borrow().io.request(sent.number).is_some());
-        if is_alive && !std::thread::panicking() {
-            if sent.pending {
-                sent.cancel();
-            }
-            sent.finish();
+        // Between two runs no driver can end the request. Its file stays open then.
+        let is_left = here().is_some_and(|machine| machine.kernel.borrow().io.request(self.number).is_some());
+        if is_left && !std::thread::panicking() {
+            self.cancel();
+            self.finish();
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::{
     engine::machine::Machine,
     kernel::{io::OpenFile, pool::Request},
     types::{
-        DISPATCHER_HEADER, DO_DEVICE_INITIALIZING, DO_EXCLUSIVE, DRVO_UNLOAD_INVOKED, FILE_OBJECT, KEVENT,
-        LIST_ENTRY, NTSTATUS, PDEVICE_OBJECT, PFILE_OBJECT, STATUS_ACCESS_DENIED,
+        DEVICE_OBJECT, DISPATCHER_HEADER, DO_DEVICE_INITIALIZING, DO_EXCLUSIVE, DRVO_UNLOAD_INVOKED,
+        FILE_OBJECT, KEVENT, LIST_ENTRY, NTSTATUS, PDEVICE_OBJECT, PFILE_OBJECT, STATUS_ACCESS_DENIED,
         STATUS_INSUFFICIENT_RESOURCES, STATUS_NO_SUCH_DEVICE, UNICODE_STRING,
     },
     verifier::Checked,
@@ -42,8 +42,12 @@ pub(crate) fn pointer(address: usize) -> PFILE_OBJECT {
 /// than a device ends the run.
 fn refusal(machine: &Machine, device: PDEVICE_OBJECT) -> Option<NTSTATUS> {
     let address = device as usize;
-    let Some(found) = machine.kernel.borrow().devices.get(address) else {
-        let message = alloc::format!("io::open: {} is not a device", machine.name(address));
+    if device.is_null() {
+        return Some(STATUS_NO_SUCH_DEVICE);
+    }
+    let found = machine.kernel.borrow().devices.get(address);
+    let Some(found) = found else {
+        let message = alloc::format!("io: {} is not a device, and was opened", machine.name(address));
         machine.fail("not supported", message);
     };
     // SAFETY: the driver object lives as long as the simulation.
@@ -110,34 +114,56 @@ pub(crate) fn create(
     // SAFETY: the block was just allocated with room for the object.
     unsafe { file.write(fresh) };
     device::reference(machine, device as usize)?;
+    count(device, 1);
     let number = next_number();
     let open = OpenFile { number, address, device: device as usize, handles: 1, requests: 0, closed: false };
     machine.kernel.borrow_mut().io.add_file(open);
     Ok(Ok(number))
 }
 
-/// Returns the flags of a file's device.
-pub(crate) fn device_flags(file: OpenFile) -> u32 {
-    let device: PDEVICE_OBJECT = core::ptr::with_exposed_provenance_mut(file.device);
-    // SAFETY: the file's reference keeps the device alive.
-    unsafe { device.read() }.Flags
+/// Returns the device to which a file's requests go, with its fields. It is the top of the stack of
+/// devices that the file's device is in.
+pub(crate) fn target(file: OpenFile) -> (PDEVICE_OBJECT, DEVICE_OBJECT) {
+    let mut device: PDEVICE_OBJECT = core::ptr::with_exposed_provenance_mut(file.device);
+    loop {
+        // SAFETY: the file's reference keeps its device alive, and a device that is attached to it
+        // exists.
+        let value = unsafe { device.read() };
+        if value.AttachedDevice.is_null() {
+            return (device, value);
+        }
+        device = value.AttachedDevice;
+    }
+}
+
+/// Changes the number of files of a device.
+fn count(device: PDEVICE_OBJECT, change: i32) {
+    // SAFETY: the caller's file keeps the device alive, and no other reference to it is used.
+    let device = unsafe { &mut *device };
+    device.ReferenceCount += change;
 }
 
 /// Deletes a file object after its last request.
 pub(crate) fn delete(machine: &Machine, file: OpenFile) -> Checked<()> {
     machine.kernel.borrow_mut().io.remove_file(file.number);
     pool::free_kernel(machine, file.address)?;
+    count(core::ptr::with_exposed_provenance_mut(file.device), -1);
     device::dereference(machine, file.device)?;
     Ok(())
 }
 
-/// Describes a file that is open, if there is one.
+/// Describes a device that is open, if there is one.
 pub(crate) fn describe_open(machine: &Machine) -> Option<String> {
-    let file = machine.kernel.borrow().io.files().first().copied()?;
-    let (name, device) = (machine.name(file.address), machine.name(file.device));
-    let (handles, requests) = (file.handles, file.requests);
+    let kernel = machine.kernel.borrow();
+    let device = kernel.io.files().first()?.device;
+    let files: Vec<_> = kernel.io.files().iter().filter(|file| file.device == device).collect();
+    let (handles, requests): (usize, usize) =
+        (files.iter().map(|file| file.handles).sum(), files.iter().map(|file| file.requests).sum());
+    let count = files.len();
+    drop(kernel);
+    let name = machine.name(device);
     Some(alloc::format!(
-        "the file object {name} of device {device} exists, with {handles} open handles and {requests} requests"
+        "the device {name} is open ({count} files); {handles} handles and {requests} requests are left"
     ))
 }
 

@@ -9,20 +9,24 @@ use alloc::vec::Vec;
 
 use super::{event, file_object, irp, pool};
 use crate::{
-    engine::machine::Machine,
+    engine::{
+        entry::{here, outside},
+        machine::Machine,
+    },
     kernel::{
         io::{Completed, OpenFile, OpenRequest},
         pool::Request,
     },
     types::{
-        _EVENT_TYPE, IO_STACK_LOCATION, IRP, IRP_MJ_DEVICE_CONTROL, IRP_MJ_WRITE, KEVENT, NTSTATUS, PIRP,
-        STATUS_INSUFFICIENT_RESOURCES, STATUS_PENDING,
+        _EVENT_TYPE, IO_STACK_LOCATION, IRP, IRP_MJ_DEVICE_CONTROL, IRP_MJ_WRITE, KEVENT, NTSTATUS,
+        PDEVICE_OBJECT, PIRP, PVOID, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS,
+        STATUS_INSUFFICIENT_RESOURCES, STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
     },
     verifier::{Checked, bugcheck::irp as violated},
 };
 
 /// The oracle for rules of requests that no bug check stands for.
-pub(crate) const ORACLE: &str = "I/O request";
+pub(crate) const ORACLE: &str = "io";
 
 /// The tags of a request's event, its system buffer and its client's buffers.
 const EVENT: [u8; 4] = *b"IoEv";
@@ -155,6 +159,8 @@ pub(crate) fn prepare(
             MajorFunction: ask.major,
             Parameters: [first as u64, second as u64, third as u64, fourth as u64],
             FileObject: object,
+            CompletionRoutine: Some(completed),
+            Control: SL_INVOKE_ON_SUCCESS | SL_INVOKE_ON_ERROR | SL_INVOKE_ON_CANCEL,
             ..next
         },
     );
@@ -174,11 +180,17 @@ pub(crate) fn prepare(
     Ok(Ok(number))
 }
 
+/// The completion routine of a client's IRP.
+unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, packet: PIRP, _context: PVOID) -> NTSTATUS {
+    let Some(machine) = here() else { outside("a completion routine") };
+    machine.checked(complete(&machine, packet));
+    STATUS_MORE_PROCESSING_REQUIRED
+}
+
 /// Completes the request of an IRP that has passed all drivers, and frees the IRP and its buffers.
-/// False if the IRP is not a client's.
-pub(crate) fn complete(machine: &Machine, packet: PIRP) -> Checked<bool> {
+fn complete(machine: &Machine, packet: PIRP) -> Checked<()> {
     let found = machine.kernel.borrow_mut().io.request_of(packet as usize).cloned();
-    let Some(request) = found else { return Ok(false) };
+    let Some(request) = found else { return Ok(()) };
     let value = irp::read(packet);
     if let Some(routine) = value.CancelRoutine {
         let name = machine.name(packet as usize);
@@ -187,17 +199,15 @@ pub(crate) fn complete(machine: &Machine, packet: PIRP) -> Checked<bool> {
     let (status, information) = (value.IoStatus.Status, value.IoStatus.Information as usize);
     let has_data = status.cast_unsigned() < ERROR;
     if let Some(limit) = request.limit.filter(|limit| has_data && information > *limit) {
-        let name = machine.name(packet as usize);
         let message = alloc::format!(
-            "IRP {name}, a {} of {limit} bytes, was completed with status {status:#x} and Information \
-             {information}: it must be at most {limit}, because the system copies as many bytes to the client",
+            "the driver completes a {} with Information {information}, but its buffer has {limit} bytes",
             request.what
         );
         machine.fail(ORACLE, message);
     }
     let data = match (has_data, request.system, request.output) {
         (true, system @ 1.., _) if request.room != 0 => copied(system, information),
-        (_, _, output @ 1..) => copied(output, request.room),
+        (true, _, output @ 1..) => copied(output, information.min(request.room)),
         _ => Vec::new(),
     };
     for block in [request.system, request.input, request.output].into_iter().filter(|block| *block != 0) {
@@ -208,7 +218,7 @@ pub(crate) fn complete(machine: &Machine, packet: PIRP) -> Checked<bool> {
         request.completed = Some(Completed { status, information, data });
     }
     event::set(machine, request.event, 0)?;
-    Ok(true)
+    Ok(())
 }
 
 /// Checks the status that a dispatch routine has returned for a request against the request's

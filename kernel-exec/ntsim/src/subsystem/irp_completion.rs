@@ -3,7 +3,6 @@
 extern crate alloc;
 
 use super::{
-    io_request,
     irp::{self, location, read, read_location, write, write_location},
     spin_lock,
 };
@@ -112,9 +111,6 @@ pub(crate) fn complete(machine: &Machine, irp: PIRP) -> Checked<()> {
                 current,
                 IO_STACK_LOCATION { Control: stack.Control | SL_PENDING_RETURNED, ..stack },
             );
-        }
-        if current > value.StackCount && io_request::complete(machine, irp)? {
-            return Ok(());
         }
         if current > value.StackCount {
             let message = alloc::format!(

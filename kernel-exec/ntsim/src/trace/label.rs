@@ -74,21 +74,37 @@ impl Labels {
     }
 }
 
-/// The name of the function that begins at an address.
-pub(crate) fn function_at(address: usize) -> Option<Label> {
-    let mut found = None;
-    backtrace::resolve(core::ptr::without_provenance_mut(address), |symbol| {
-        let begins = symbol.addr().is_some_and(|start| start.addr() == address);
-        if let (true, Some(name)) = (begins, symbol.name()) {
-            found = Some(Label::new(&alloc::format!("{name:#}")));
-        }
+/// The name of the function or static that begins at an address.
+pub(crate) fn symbol_at(address: usize) -> Option<Label> {
+    let name = symbol_of(address)?;
+    (symbol_of(address.wrapping_sub(1)).as_ref() != Some(&name)).then(|| Label::new(&name))
+}
+
+/// The name of the function or static that an address is in.
+fn symbol_of(address: usize) -> Option<String> {
+    let mut name = None;
+    // The library looks up the byte before, because it expects the address to which a call returns.
+    backtrace::resolve(core::ptr::without_provenance_mut(address.wrapping_add(1)), |symbol| {
+        // Functions that are inlined there come first.
+        name = symbol.name().map(|name| alloc::format!("{name:#}")).or(name.take());
     });
-    found
+    name
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Label, Labels, intern};
+    use super::{Label, Labels, intern, symbol_at};
+
+    #[test]
+    fn a_symbol_is_named_at_its_beginning_only() {
+        extern "C" fn routine() {}
+        let address = routine as *const () as usize;
+        let name = symbol_at(address).map(Label::as_str).unwrap_or_default();
+        assert!(name.ends_with("::routine"), "{name}");
+        assert_eq!(symbol_at(address + 1), None);
+        let local = 0_u8;
+        assert_eq!(symbol_at(core::ptr::from_ref(&local).addr()), None);
+    }
 
     #[test]
     fn a_label_covers_the_bytes_of_its_object() {

@@ -8,6 +8,7 @@ pub(crate) mod mark;
 pub(crate) mod name;
 pub(crate) mod record;
 pub(crate) mod recorder;
+pub(crate) mod sites;
 pub(crate) mod timeline;
 pub(crate) mod value;
 

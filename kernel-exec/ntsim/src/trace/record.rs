@@ -3,9 +3,11 @@
 use core::ops::Range;
 
 use super::{
+    caller::Caller,
     event::{Event, What},
     label::Label,
     name::Name,
+    sites::Sites,
     value::Value,
 };
 use crate::{engine::machine::Machine, kernel::thread::ThreadName, verifier::irql::Ddi};
@@ -34,7 +36,7 @@ impl Machine {
             return Name::Address(address);
         }
         if self.config.get().callers
-            && let Some(label) = self.recorder.borrow().sites.function(address)
+            && let Some(label) = self.recorder.borrow().sites.symbol(address)
         {
             return Name::Labelled { label, offset: 0 };
         }
@@ -106,5 +108,24 @@ impl Machine {
             let (arguments, result) = describe(self);
             self.record(What::Call { ddi, arguments: arguments.into(), result });
         }
+    }
+
+    /// The code that calls the kernel now. `None` if no function of the driver or of a library is
+    /// running, or if its place is unknown.
+    pub(crate) fn caller(&self, sites: &Sites) -> Option<Caller> {
+        let (mut by_library, mut place) = (false, None);
+        self.walk(|frame| {
+            for site in &*sites.at(frame.ip().addr()) {
+                if site.is_library {
+                    by_library = true;
+                    place.get_or_insert_with(|| site.place.clone());
+                } else {
+                    place = Some(site.place.clone());
+                    return false;
+                }
+            }
+            true
+        });
+        place.map(|place| Caller { place, by_library })
     }
 }

@@ -8,7 +8,7 @@ use core::{
     fmt::{self, Display, Formatter},
 };
 
-use super::{caller::Sites, event::Event, label::Labels};
+use super::{event::Event, label::Labels, sites::Sites};
 
 /// The events of a simulation, in order. Empty unless [`Config::trace`](crate::Config::trace) is
 /// set.

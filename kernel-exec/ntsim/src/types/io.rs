@@ -279,7 +279,7 @@ impl Default for _DEVICE_OBJECT {
 
 /// Reads and writes have a buffer in non-paged memory.
 pub const DO_BUFFERED_IO: ULONG = 0x04;
-/// Reads and writes have a memory descriptor list.
+/// Reads and writes have memory descriptor lists.
 pub const DO_DIRECT_IO: ULONG = 0x10;
 /// Only one handle to the device may be open.
 pub const DO_EXCLUSIVE: ULONG = 0x08;

@@ -25,8 +25,7 @@ use core::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Violation, irql::irql_name};
-use crate::fault::frames::Folded;
+use super::{Violation, backtrace::Folded, irql::irql_name};
 
 /// A violation. Only the constructors of this folder call this, each of which states a rule.
 fn violation(code: u32, parameters: [u64; 4], rule: String) -> Box<Violation> {
@@ -48,7 +47,8 @@ pub struct BugCheck {
     /// The rule that was broken, with the objects concerned.
     pub rule: String,
     /// The running functions of the driver and of the test, innermost first, with their places in
-    /// the source if known. It is empty if no code of theirs was running, as at the end of a run.
+    /// the source if known. It has the Unload routine of a driver that has left something. It is
+    /// empty if no code of theirs was running otherwise, as at the end of a run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<String>,
 }

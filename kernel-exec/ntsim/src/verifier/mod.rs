@@ -1,5 +1,6 @@
 //! The verifier: the kernel's rules, and the bug checks for their violations.
 
+pub(crate) mod backtrace;
 pub(crate) mod bugcheck;
 pub(crate) mod documented;
 pub(crate) mod freed;

@@ -7,8 +7,9 @@ use core::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::backtrace::Folded;
 use super::{bugcheck::BugCheck, irql::irql_name};
-use crate::{fault::frames::Folded, kernel::thread::ThreadName, trace::label::intern};
+use crate::{kernel::thread::ThreadName, trace::label::intern};
 
 /// An oracle's name.
 type Oracle = &'static str;
@@ -34,8 +35,8 @@ pub enum Stop {
         oracle: Oracle,
         /// The oracle's observation.
         message: String,
-        /// The running functions of the driver and of the test, innermost first. Empty if no code of
-        /// theirs was running.
+        /// The running functions of the driver and of the test, innermost first. Empty if no code
+        /// of theirs was running.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         backtrace: Vec<String>,
     },

@@ -13,9 +13,9 @@ use ntcom_exec::{
 use crate::{
     calibration::calibrate,
     kernel::{
-        DEVICE_OBJECT, DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IRP, IRP_MJ_CLOSE, IRP_MJ_CREATE,
-        IRP_MJ_READ, IoCreateDevice, IoDeleteDevice, IoGetCurrentIrpStackLocation, IofCompleteRequest,
-        UNICODE_STRING, read_length, set_dispatch, set_status, system_buffer,
+        DEVICE_OBJECT, DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IRP, IRP_MJ_CLEANUP, IRP_MJ_CLOSE,
+        IRP_MJ_CREATE, IRP_MJ_READ, IoCreateDevice, IoDeleteDevice, IoGetCurrentIrpStackLocation,
+        IofCompleteRequest, UNICODE_STRING, read_length, set_dispatch, set_status, system_buffer,
     },
     sensor::{CHANNELS, ISensorRaw, Sensor},
     trace::{BOTH, PROVIDER},
@@ -68,8 +68,9 @@ fn load(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
     let place = unsafe { extension(device) };
     // SAFETY: the place is the device's extension, which has the size of an `Extension`.
     unsafe { place.write(Some(sensor)) };
-    set_dispatch(driver, IRP_MJ_CREATE, open_or_close);
-    set_dispatch(driver, IRP_MJ_CLOSE, open_or_close);
+    for major in [IRP_MJ_CREATE, IRP_MJ_CLEANUP, IRP_MJ_CLOSE] {
+        set_dispatch(driver, major, succeed);
+    }
     set_dispatch(driver, IRP_MJ_READ, read);
     driver.DriverUnload = Some(unload);
     log!(Level::Info, "loaded, {CHANNELS} channels");
@@ -147,11 +148,12 @@ pub unsafe fn sensor_of(device: *mut DEVICE_OBJECT) -> Result<ComRc<ISensorRaw>,
     sensor.clone().ok_or(DEVICE_NOT_READY)
 }
 
-/// IRP_MJ_CREATE and IRP_MJ_CLOSE. Any client may open the device, and has no state here.
-unsafe extern "C" fn open_or_close(_device: *mut DEVICE_OBJECT, irp: *mut IRP) -> i32 {
+/// IRP_MJ_CREATE, IRP_MJ_CLEANUP and IRP_MJ_CLOSE need no work. Without these routines the system
+/// refuses to open the device.
+unsafe extern "C" fn succeed(_device: *mut DEVICE_OBJECT, irp: *mut IRP) -> i32 {
     // SAFETY: the system passes a request that this driver owns now.
     set_status(unsafe { &mut *irp }, NTSTATUS::SUCCESS.0);
-    // SAFETY: the driver owns the request, and does not use it again.
+    // SAFETY: as above, and the request is not used after this.
     unsafe { IofCompleteRequest(irp, 0) };
     NTSTATUS::SUCCESS.0
 }

@@ -10,18 +10,12 @@ mod names {
     pub(crate) use ntsim::{
         ddi::{DbgPrintEx, IoCreateDevice, IoDeleteDevice, IoGetCurrentIrpStackLocation, IofCompleteRequest},
         types::{
-            DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IO_STACK_LOCATION, IRP_MJ_CLOSE,
-            IRP_MJ_CREATE, IRP_MJ_READ, UNICODE_STRING,
+            DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IO_STACK_LOCATION, IRP_MJ_CLEANUP,
+            IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_READ, UNICODE_STRING,
         },
     };
 
     use super::{DEVICE_OBJECT, IRP};
-
-    /// Sets the result of a request without data.
-    pub(crate) fn set_status(irp: &mut IRP, status: i32) {
-        irp.IoStatus.Status = status;
-        irp.IoStatus.Information = 0;
-    }
 
     pub(crate) type Dispatch = unsafe extern "C" fn(*mut DEVICE_OBJECT, *mut IRP) -> i32;
 
@@ -29,6 +23,10 @@ mod names {
         if let Some(entry) = driver.MajorFunction.get_mut(major) {
             *entry = routine as *mut core::ffi::c_void;
         }
+    }
+
+    pub(crate) fn set_status(irp: &mut IRP, status: i32) {
+        irp.IoStatus.Status = status;
     }
 
     /// The number of bytes for which a read request has room.
@@ -49,8 +47,9 @@ mod names {
         ntddk::{DbgPrintEx, IoCreateDevice, IoDeleteDevice, IofCompleteRequest},
     };
 
-    pub(crate) const IRP_MJ_CLOSE: usize = wdk_sys::IRP_MJ_CLOSE as usize;
     pub(crate) const IRP_MJ_CREATE: usize = wdk_sys::IRP_MJ_CREATE as usize;
+    pub(crate) const IRP_MJ_CLOSE: usize = wdk_sys::IRP_MJ_CLOSE as usize;
+    pub(crate) const IRP_MJ_CLEANUP: usize = wdk_sys::IRP_MJ_CLEANUP as usize;
     pub(crate) const IRP_MJ_READ: usize = wdk_sys::IRP_MJ_READ as usize;
 
     use super::{DEVICE_OBJECT, IRP};
@@ -63,12 +62,6 @@ mod names {
         }
     }
 
-    /// Sets the result of a request without data.
-    pub(crate) fn set_status(irp: &mut IRP, status: i32) {
-        irp.IoStatus.__bindgen_anon_1.Status = status;
-        irp.IoStatus.Information = 0;
-    }
-
     /// IoGetCurrentIrpStackLocation, which is an inline function in C.
     ///
     /// # Safety
@@ -77,6 +70,10 @@ mod names {
     pub(crate) unsafe fn IoGetCurrentIrpStackLocation(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
         // SAFETY: the caller owns the IRP, so its current location is valid.
         unsafe { (*irp).Tail.Overlay.__bindgen_anon_2.__bindgen_anon_1.CurrentStackLocation }
+    }
+
+    pub(crate) fn set_status(irp: &mut IRP, status: i32) {
+        irp.IoStatus.__bindgen_anon_1.Status = status;
     }
 
     /// The number of bytes for which a read request has room.

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use ntcom::{AsyncStatus, ComRc, NTSTATUS};
 use ntsim::{
     Config, Program, Schedule, Simulation, Stop, ddi, etw, hunt, io,
-    types::{DRIVER_OBJECT, GUID, LARGE_INTEGER, PDEVICE_OBJECT, PDRIVER_OBJECT, PUNICODE_STRING},
+    types::{GUID, LARGE_INTEGER, PDRIVER_OBJECT, PUNICODE_STRING},
 };
 use sensor_driver::{
     driver,
@@ -21,16 +21,9 @@ unsafe extern "C" fn driver_entry(driver: PDRIVER_OBJECT, path: PUNICODE_STRING)
     unsafe { driver::entry(driver, path) }.0
 }
 
-/// The driver's device, which is valid while the driver is loaded.
-fn device() -> PDEVICE_OBJECT {
-    // SAFETY: the simulated kernel keeps the driver's object while the driver is loaded.
-    let driver: &DRIVER_OBJECT = unsafe { &*ntsim::driver_object() };
-    driver.DeviceObject
-}
-
 fn sensor() -> ComRc<ISensorRaw> {
     // SAFETY: the driver is loaded, and is not unloaded before its clients have ended.
-    unsafe { driver::sensor_of(device()) }.unwrap()
+    unsafe { driver::sensor_of(io::device()) }.unwrap()
 }
 
 /// A second in units of 100 ns.
@@ -85,20 +78,20 @@ fn lets_go(channel: u32) -> Program {
     Box::new(move || drop(sensor().sample(channel).unwrap()))
 }
 
-/// Reads `room` bytes from the device, and cancels the request if `gives_up`.
+/// Reads `room` bytes from the device, and cancels the read if `gives_up`.
 fn reads(room: usize, gives_up: bool) -> Program {
     Box::new(move || {
-        let file = match io::open(device()) {
-            Ok(file) => file,
-            Err(status) => return assert!(is_shortage(NTSTATUS(status)), "{status:#x}"),
+        let started = io::open().and_then(|file| file.start_read(room));
+        let read = match started {
+            Ok(read) => read,
+            Err(status) => return assert!(is_shortage(NTSTATUS(status))),
         };
-        let request = file.start_read(room);
         if gives_up {
-            request.cancel();
+            read.cancel();
         }
-        let outcome = request.wait();
-        match NTSTATUS(outcome.status) {
-            NTSTATUS::SUCCESS => assert_eq!((&*outcome.data, room >= 4), (&[0; 4][..], true)),
+        let ended = read.wait();
+        match NTSTATUS(ended.status) {
+            NTSTATUS::SUCCESS => assert_eq!((ended.data, room >= 4), (vec![0; 4], true)),
             NTSTATUS::CANCELLED => assert!(gives_up),
             status if status == NTSTATUS::from_u32(0xC000_0023) => assert!(room < 4),
             status => assert!(is_shortage(status), "{status:?}"),
@@ -194,7 +187,7 @@ fn the_driver_has_a_device() {
     let mut kernel = Simulation::new(config(), Schedule::round_robin());
     // SAFETY: the driver calls the DDIs by their rules.
     assert_eq!(unsafe { kernel.load_driver(0, driver_entry) }.unwrap(), 0);
-    kernel.run_on(0, || assert_ne!(device(), null_mut())).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, || assert_ne!(io::device(), null_mut())).unwrap_or_else(|stop| panic!("{stop}"));
     // SAFETY: no client uses the driver, and it calls the DDIs by their rules.
     unsafe { kernel.unload_driver(0) }.unwrap_or_else(|stop| panic!("{stop}"));
 }
