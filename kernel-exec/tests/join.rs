@@ -221,3 +221,21 @@ fn a_detached_body_that_nothing_can_wake_is_cancelled() {
         assert_eq!(log.take(), ["body dropped"]);
     });
 }
+
+/// Z272. The handle's waker is called after the drop of the body.
+#[test]
+fn a_handle_is_woken_after_the_drop_of_the_body() {
+    in_kernel(|| {
+        let log = Log::default();
+        let whole = log.on_drop("body dropped");
+        let mut handle = join(async move {
+            let _whole = whole;
+            pending::<()>().await;
+        });
+        let waker = common::logging_waker(&log, "woken");
+        let mut context = core::task::Context::from_waker(&waker);
+        assert!(core::pin::Pin::new(&mut handle).poll(&mut context).is_pending());
+        handle.abort();
+        assert_eq!(log.take(), ["body dropped", "woken"]);
+    });
+}

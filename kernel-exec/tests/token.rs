@@ -222,3 +222,24 @@ fn a_group_below_a_token_is_cancelled_with_it() {
         assert_eq!((group.unfinished(), unfinished()), (0, 0));
     });
 }
+
+/// Z276. The waker of a join is called after the drop of the last body.
+#[test]
+fn a_join_is_woken_after_the_drop_of_the_last_body() {
+    in_kernel(|| {
+        let log = Log::default();
+        let group = TaskGroup::new().unwrap();
+        let whole = log.on_drop("body dropped");
+        let body = async move {
+            let _whole = whole;
+            pending::<()>().await;
+        };
+        group.spawn(body).unwrap();
+        let waker = common::logging_waker(&log, "woken");
+        let mut join = Box::pin(group.join());
+        let mut context = core::task::Context::from_waker(&waker);
+        assert!(core::future::Future::poll(join.as_mut(), &mut context).is_pending());
+        group.cancel_all();
+        assert_eq!(log.take(), ["body dropped", "woken"]);
+    });
+}

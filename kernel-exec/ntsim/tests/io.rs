@@ -76,7 +76,7 @@ unsafe extern "C" fn serve(_dpc: PKDPC, _context: PVOID, _one: PVOID, _two: PVOI
         if unsafe { ddi::IoSetCancelRoutine(irp, None) }.is_none() {
             continue;
         }
-        // SAFETY: the driver owns the read now, whose buffer has room for as much as it says.
+        // SAFETY: the driver owns the read now. Its location says how much room its buffer has.
         let room = unsafe { (*ddi::IoGetCurrentIrpStackLocation(irp)).Parameters[0] };
         // SAFETY: as above.
         unsafe { (*irp).AssociatedIrp.cast::<u8>().write_bytes(7, room as usize) };

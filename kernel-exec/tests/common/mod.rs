@@ -158,3 +158,14 @@ impl Thread {
         unsafe { ddi::ObfDereferenceObject(self.0) };
     }
 }
+
+/// Makes a waker that adds an entry when it wakes.
+pub(crate) fn logging_waker(log: &Log, entry: &'static str) -> Waker {
+    struct Logging(Mutex<Log>, &'static str);
+    impl std::task::Wake for Logging {
+        fn wake(self: Arc<Self>) {
+            self.0.lock().add(self.1);
+        }
+    }
+    Waker::from(Arc::new(Logging(Mutex::new(log.clone()), entry)))
+}
