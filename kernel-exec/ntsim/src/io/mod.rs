@@ -58,11 +58,11 @@
 //!   check 0xCC at once with [`Config::special_pool`](crate::Config::special_pool). Without it a
 //!   write is found at the unload.
 //! - A device with DO_BUFFERED_IO, and an I/O control of METHOD_BUFFERED, has its data in a system
-//!   buffer. After a success or a warning, the driver's Information says how much of it is copied to
-//!   the client. More than the client has room for is a failure of oracle `io`. On NT the client
+//!   buffer. After a success or a warning, the driver's Information says how much of it is copied
+//!   to the client. More than the client has room for is a failure of oracle `io`. On NT the client
 //!   would get memory that is not the request's.
-//! - Without a system buffer the driver gets the client's own addresses, which are non-paged memory.
-//!   Requests come from kernel mode, as those of ZwReadFile, so no address needs a probe.
+//! - Without a system buffer the driver gets the client's own addresses, which are non-paged
+//!   memory. Requests come from kernel mode, as those of ZwReadFile, so no address needs a probe.
 //! - Each open of a device has a file object, in which the driver may keep a context.
 //!   IRP_MJ_CREATE comes first, without a security context. IRP_MJ_CLEANUP comes when the last
 //!   handle is closed, which may be while requests are pending. IRP_MJ_CLOSE comes after the last
