@@ -184,10 +184,10 @@ where
 /// A handle that receives the value of a task
 /// ([`TaskBuilder::spawn_join`](crate::TaskBuilder::spawn_join)).
 ///
-/// It is a future, which ends when the body is *gone*. Then the future of the task has been dropped,
-/// with all that it owned. It yields `Ok` with the value, or `Err(STATUS_CANCELLED)` if the body was
-/// dropped before it returned, or ended unwinding `[C10]`. After `Ok` each poll returns
-/// `STATUS_PIPE_BROKEN`.
+/// It is a future, which ends when the body is *gone*. Then the future of the task has been
+/// dropped, with all that it owned. It yields `Ok` with the value, or `Err(STATUS_CANCELLED)` if
+/// the body was dropped before it returned, or ended unwinding `[C10]`. After `Ok` each poll
+/// returns `STATUS_PIPE_BROKEN`.
 ///
 /// Dropping the handle detaches it, and the task goes on. A value that is there is dropped with the
 /// handle. A value that comes later is dropped by the task, at the IRQL of its body.

@@ -10,8 +10,11 @@ use crate::{
     fault::frames::lines_of,
     program::driver_object,
     simulation::Simulation,
-    subsystem::driver_object::{DriverEntry, begin_load, begin_unload, end_load},
-    types::{DEVICE_OBJECT, NTSTATUS, PDEVICE_OBJECT, PUNICODE_STRING, STATUS_SUCCESS, UNICODE_STRING},
+    subsystem::{
+        driver_object::{DriverEntry, begin_load, begin_unload, end_load},
+        file_object,
+    },
+    types::{NTSTATUS, PUNICODE_STRING, STATUS_SUCCESS, UNICODE_STRING},
     verifier::{stop::Stop, unload},
 };
 
@@ -117,11 +120,8 @@ impl Simulation {
                 "Unload is not called while the work item {item} holds the driver's device"
             ));
         }
-        if let Some((device, opens)) = open_device() {
-            let device = self.machine().name(device.addr());
-            return refused(alloc::format!(
-                "Unload is not called while the device {device} is open ({opens} files)"
-            ));
+        if let Some(open) = file_object::describe_open(self.machine()) {
+            return refused(alloc::format!("Unload is not called while {open}"));
         }
         let routine = unload as usize;
         // SAFETY: the caller promises that the routine keeps the DDIs' promises.
@@ -134,21 +134,6 @@ impl Simulation {
         };
         self.unload_with(processor, Box::new(program)).map_err(|stop| returned_from(routine, stop))
     }
-}
-
-/// A device of the driver that files of [`io`](crate::io) have open, and their number.
-fn open_device() -> Option<(PDEVICE_OBJECT, i32)> {
-    // SAFETY: the machine's driver object lives as long as the machine.
-    let mut device = unsafe { (*driver_object()).DeviceObject };
-    while !device.is_null() {
-        // SAFETY: a device in its driver's list exists.
-        let DEVICE_OBJECT { ReferenceCount, NextDevice, .. } = unsafe { device.read() };
-        if ReferenceCount > 0 {
-            return Some((device, ReferenceCount));
-        }
-        device = NextDevice;
-    }
-    None
 }
 
 /// A stop at the end of Unload. No code of the driver was running if something is left, so the stop

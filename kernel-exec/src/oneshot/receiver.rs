@@ -75,8 +75,8 @@ impl<T> Receiver<T> {
 
     /// Ends the channel, and returns a value that was sent and not received.
     ///
-    /// With `None` the value is the sender's, so a later [`send`](super::Sender::send) returns it as
-    /// its error. IRQL: ≤ DISPATCH_LEVEL.
+    /// With `None` the value is the sender's, so a later [`send`](super::Sender::send) returns it
+    /// as its error. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// ```
     /// # use ntsim::{Config, Schedule, Simulation};

@@ -1,145 +1,156 @@
-//! A file, which is an open of a device.
+//! Files, which are opens of a device.
 
 extern crate alloc;
 
-use alloc::{rc::Rc, string::String, vec::Vec};
-use core::cell::Cell;
+use alloc::{string::String, vec::Vec};
 
 use super::{
-    buffer::Buffer,
-    request::{CONTROL, Data, READ, Request, WRITE},
+    request::{Memory, Request, send},
+    with,
 };
 use crate::{
-    ddi,
-    program::{fail, is_active},
+    engine::{entry::here, machine::Machine},
+    kernel::io::OpenFile,
+    subsystem::{
+        file_object,
+        io_request::{Ask, Buffers},
+    },
     types::{
-        DO_BUFFERED_IO, DO_DEVICE_INITIALIZING, DO_DIRECT_IO, DO_EXCLUSIVE, FILE_OBJECT, IO_STACK_LOCATION,
-        IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_WRITE,
-        METHOD_BUFFERED, METHOD_NEITHER, NTSTATUS, PDEVICE_OBJECT, PFILE_OBJECT, PIRP, POOL_FLAG_NON_PAGED,
-        STATUS_ACCESS_DENIED, STATUS_INSUFFICIENT_RESOURCES, STATUS_NO_SUCH_DEVICE,
+        DO_BUFFERED_IO, DO_DIRECT_IO, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL,
+        IRP_MJ_READ, IRP_MJ_WRITE, METHOD_BUFFERED, METHOD_NEITHER, NTSTATUS, PDEVICE_OBJECT, PFILE_OBJECT,
+        STATUS_OBJECT_NAME_NOT_FOUND,
     },
 };
 
-/// The tag of file objects.
-const TAG: u32 = u32::from_le_bytes(*b"File");
+/// The `IRP_*` flags of requests.
+const IRP_SYNCHRONOUS_API: u32 = 0x4;
+const IRP_CREATE_OPERATION: u32 = 0x80;
+const IRP_READ_OPERATION: u32 = 0x100;
+const IRP_WRITE_OPERATION: u32 = 0x200;
+const IRP_CLOSE_OPERATION: u32 = 0x400;
 
-/// An open of a device.
-pub(super) struct Open {
-    device: PDEVICE_OBJECT,
-    object: PFILE_OBJECT,
-    handles: Cell<u32>,
-    /// The requests that have not ended, or that their clients have not seen end.
-    requests: Cell<u32>,
-}
+/// FILE_OPEN as the disposition of a create request.
+const OPEN_EXISTING: usize = 1 << 24;
+/// FILE_SHARE_READ and FILE_SHARE_WRITE, behind the file's attributes.
+const SHARED: usize = 3 << 16;
 
-impl Open {
-    pub(super) fn begin(&self) {
-        self.requests.set(self.requests.get() + 1);
-    }
-
-    /// Ends a request. The last one closes a file that has no handle.
-    pub(super) fn end(&self) {
-        self.requests.set(self.requests.get() - 1);
-        self.close_if_unused();
-    }
-
-    fn close_if_unused(&self) {
-        if self.handles.get() > 0 || self.requests.get() > 0 {
-            return;
-        }
-        self.send(IRP_MJ_CLOSE);
-        self.give_up();
-    }
-
-    /// Sends a request without data, and waits for its end.
-    fn send(&self, major: usize) -> NTSTATUS {
-        let sent = loop {
-            match Request::send(self.device, "request", self.location(major, [0; 4]), None, |_, _| {}) {
-                // The system keeps memory for these, because a handle can always be closed.
-                Err(_) if major != IRP_MJ_CREATE => {}
-                other => break other,
-            }
-        };
-        sent.map_or_else(|status| status, |request| request.wait().status)
-    }
-
-    /// Frees the file object, and counts the device's opens.
-    fn give_up(&self) {
-        // SAFETY: no request uses the file object any more.
-        unsafe { ddi::ExFreePoolWithTag(self.object.cast(), TAG) };
-        // SAFETY: a device that is open exists.
-        unsafe { (*self.device).ReferenceCount -= 1 };
-    }
-
-    fn location(&self, major: usize, parameters: [u64; 4]) -> IO_STACK_LOCATION {
-        IO_STACK_LOCATION {
-            MajorFunction: major as u8,
-            Parameters: parameters,
-            DeviceObject: self.device,
-            FileObject: self.object,
-            ..IO_STACK_LOCATION::default()
-        }
-    }
-
-    fn flags(&self) -> u32 {
-        // SAFETY: a device that is open exists.
-        unsafe { (*self.device).Flags }
-    }
-}
+/// A request without data.
+const NOTHING: Ask<'static> = Ask {
+    what: "create request",
+    major: IRP_MJ_CREATE as u8,
+    parameters: [0; 4],
+    flags: IRP_SYNCHRONOUS_API,
+    buffers: Buffers::None,
+    input: &[],
+    room: 0,
+    limit: None,
+};
 
 /// A handle to a file. Its clones are further handles to the same file.
 ///
-/// Dropping the last handle closes the file: IRP_MJ_CLEANUP is sent, and, as soon as no request is
-/// pending, IRP_MJ_CLOSE. That needs PASSIVE_LEVEL.
-pub struct File(Rc<Open>);
+/// Programs may share it, or have a clone each. Dropping the last handle closes the file:
+/// IRP_MJ_CLEANUP is sent, and, as soon as no request is pending, IRP_MJ_CLOSE. That needs
+/// PASSIVE_LEVEL.
+#[derive(Debug)]
+pub struct File {
+    number: u64,
+}
 
-impl core::fmt::Debug for File {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("File").field("handles", &self.0.handles).field("requests", &self.0.requests).finish()
+fn open_named(device: PDEVICE_OBJECT, name: &[u16]) -> Result<File, NTSTATUS> {
+    let number = with("io::open", |machine| {
+        check_irql(machine, "create request");
+        machine.checked(file_object::create(machine, device, name))
+    })?;
+    let create = Ask {
+        parameters: [0, OPEN_EXISTING, SHARED, 0],
+        flags: IRP_CREATE_OPERATION | IRP_SYNCHRONOUS_API,
+        ..NOTHING
+    };
+    let status =
+        send(number, Memory::Scarce, &create).map_or_else(|status| status, |sent| sent.wait().status);
+    if status < 0 {
+        // A file that was not opened gets neither IRP_MJ_CLEANUP nor IRP_MJ_CLOSE.
+        with("io::open", |machine| {
+            let refused = machine.kernel.borrow().io.file(number);
+            if let Some(file) = refused {
+                machine.checked(file_object::delete(machine, file));
+            }
+        });
+        return Err(status);
+    }
+    Ok(File { number })
+}
+
+fn check_irql(machine: &Machine, what: &str) {
+    let irql = machine.irql();
+    if irql != 0 {
+        machine.fail("not supported", alloc::format!("a {what} at IRQL {irql}, above PASSIVE_LEVEL"));
+    }
+}
+
+/// Counts a request for a file.
+#[expect(clippy::panic, reason = "a test's mistake, which it has to hear of")]
+pub(super) fn begin(number: u64, what: &str) -> OpenFile {
+    let file =
+        with(what, |machine| machine.kernel.borrow_mut().io.update_file(number, |file| file.requests += 1));
+    match file {
+        Some(file) => file,
+        None => panic!("ntsim: a {what} for a File of another simulation, or of one that was reset"),
+    }
+}
+
+/// Gives up a request of a file. After the last one of a file without handles the driver hears that
+/// the file is closed, and then the file is deleted.
+pub(super) fn end(number: u64) {
+    let is_over = with("io", |machine| {
+        let change = |file: &mut OpenFile| file.requests -= 1;
+        let ended = machine.kernel.borrow_mut().io.update_file(number, change);
+        let Some(file) = ended.filter(|file| file.handles == 0 && file.requests == 0) else { return false };
+        if file.closed {
+            machine.checked(file_object::delete(machine, file));
+        } else {
+            machine.kernel.borrow_mut().io.update_file(number, |file| file.closed = true);
+        }
+        !file.closed
+    });
+    if is_over {
+        let close = Ask {
+            what: "close request",
+            major: IRP_MJ_CLOSE as u8,
+            flags: IRP_CLOSE_OPERATION | IRP_SYNCHRONOUS_API,
+            ..NOTHING
+        };
+        // The status of a close request has no effect.
+        drop(send(number, Memory::Reserved, &close).map(Request::wait));
     }
 }
 
 impl File {
-    /// Opens a device, or the top of the stack of devices that it is in. IRQL: PASSIVE_LEVEL.
+    /// Opens a device. IRQL: PASSIVE_LEVEL.
+    ///
+    /// The driver must have a dispatch routine for IRP_MJ_CREATE. The routine of a driver that sets
+    /// none answers STATUS_INVALID_DEVICE_REQUEST. Requests go to the top of the stack of devices
+    /// that the device is in.
     ///
     /// # Errors
     /// - The status with which the driver has completed IRP_MJ_CREATE.
-    /// - `STATUS_NO_SUCH_DEVICE`: the device is null, or still has DO_DEVICE_INITIALIZING.
+    /// - `STATUS_NO_SUCH_DEVICE`: the device is null, is deleted, or still has
+    ///   DO_DEVICE_INITIALIZING, or its driver is being unloaded.
     /// - `STATUS_ACCESS_DENIED`: the device is DO_EXCLUSIVE, and open.
     /// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
+    pub fn open(device: PDEVICE_OBJECT) -> Result<Self, NTSTATUS> {
+        open_named(device, &[])
+    }
+
+    /// Opens a device by its path, such as `\Device\Sensor`. The part behind the device's name is
+    /// the file object's `FileName`. IRQL: PASSIVE_LEVEL.
     ///
-    /// # Safety
-    /// The device is null, or exists.
-    pub unsafe fn open(device: PDEVICE_OBJECT) -> Result<Self, NTSTATUS> {
-        // SAFETY: the caller passes null or a device that exists.
-        let Some(named) = (unsafe { device.as_ref() }) else { return Err(STATUS_NO_SUCH_DEVICE) };
-        if named.Flags & DO_DEVICE_INITIALIZING != 0 {
-            return Err(STATUS_NO_SUCH_DEVICE);
-        }
-        if named.Flags & DO_EXCLUSIVE != 0 && named.ReferenceCount > 0 {
-            return Err(STATUS_ACCESS_DENIED);
-        }
-        let device = top(device);
-        // SAFETY: the size is not zero, and the IRQL is at most DISPATCH_LEVEL or the call ends the
-        // run.
-        let object =
-            unsafe { ddi::ExAllocatePool2(POOL_FLAG_NON_PAGED, size_of::<FILE_OBJECT>() as u64, TAG) };
-        let object: PFILE_OBJECT = object.cast();
-        if object.is_null() {
-            return Err(STATUS_INSUFFICIENT_RESOURCES);
-        }
-        // SAFETY: the new block has room for a file object.
-        unsafe { object.write(FILE_OBJECT { DeviceObject: device, ..FILE_OBJECT::default() }) };
-        // SAFETY: the device exists.
-        unsafe { (*device).ReferenceCount += 1 };
-        let open = Open { device, object, handles: Cell::new(1), requests: Cell::new(0) };
-        let status = open.send(IRP_MJ_CREATE);
-        if status < 0 {
-            // A file that was not opened gets neither IRP_MJ_CLEANUP nor IRP_MJ_CLOSE.
-            open.give_up();
-            return Err(status);
-        }
-        Ok(Self(Rc::new(open)))
+    /// # Errors
+    /// As for [`File::open`], and `STATUS_OBJECT_NAME_NOT_FOUND`: no device has such a name.
+    pub fn open_path(path: &str) -> Result<Self, NTSTATUS> {
+        let found = with("File::open_path", |machine| file_object::find(machine, path));
+        let (device, rest) = found.ok_or(STATUS_OBJECT_NAME_NOT_FOUND)?;
+        open_named(device, &rest)
     }
 
     /// Reads, and waits for the end. IRQL: PASSIVE_LEVEL.
@@ -174,8 +185,17 @@ impl File {
     /// # Errors
     /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
     pub fn start_read(&self, length: usize) -> Result<Request, NTSTATUS> {
-        let data = Data { buffer: Buffer::new(&[], length)?, input: None, room: length };
-        self.transfer(READ, IRP_MJ_READ, length, data)
+        let read = Ask {
+            what: "read",
+            major: IRP_MJ_READ as u8,
+            parameters: [length, 0, 0, 0],
+            flags: IRP_READ_OPERATION,
+            buffers: self.buffers("read", length),
+            room: length,
+            limit: Some(length),
+            ..NOTHING
+        };
+        send(self.number, Memory::Scarce, &read)
     }
 
     /// Sends a write of these bytes. IRQL: ≤ DISPATCH_LEVEL.
@@ -183,114 +203,112 @@ impl File {
     /// # Errors
     /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
     pub fn start_write(&self, bytes: &[u8]) -> Result<Request, NTSTATUS> {
-        let data = Data { buffer: Buffer::new(bytes, bytes.len())?, input: None, room: 0 };
-        self.transfer(WRITE, IRP_MJ_WRITE, bytes.len(), data)
-    }
-
-    fn transfer(
-        &self,
-        what: &'static str,
-        major: usize,
-        length: usize,
-        data: Data,
-    ) -> Result<Request, NTSTATUS> {
-        let flags = self.0.flags();
-        if flags & DO_DIRECT_IO != 0 {
-            refuse_direct();
-        }
-        let location = self.0.location(major, [length as u64, 0, 0, 0]);
-        let is_buffered = flags & DO_BUFFERED_IO != 0;
-        let sent = Request::send(self.0.device, what, location, Some(data), |irp, data| {
-            set_buffer(irp, &data.buffer, is_buffered);
-        })?;
-        Ok(sent.of(&self.0))
+        let write = Ask {
+            what: "write",
+            major: IRP_MJ_WRITE as u8,
+            parameters: [bytes.len(), 0, 0, 0],
+            flags: IRP_WRITE_OPERATION,
+            buffers: self.buffers("write", bytes.len()),
+            input: bytes,
+            limit: Some(bytes.len()),
+            ..NOTHING
+        };
+        send(self.number, Memory::Scarce, &write)
     }
 
     /// Sends an I/O control code with input and room for output. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// The code's low two bits are its method. METHOD_BUFFERED has one system buffer for input and
-    /// output, and METHOD_NEITHER has the client's own addresses.
+    /// output, and METHOD_NEITHER has the client's own addresses. The direct methods need room of
+    /// zero.
     ///
     /// # Errors
     /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
     pub fn start_control(&self, code: u32, input: &[u8], room: usize) -> Result<Request, NTSTATUS> {
-        let mut parameters = [room as u64, input.len() as u64, code.into(), 0];
-        let (is_buffered, data) = match code & 3 {
-            METHOD_BUFFERED => (true, Data { buffer: Buffer::new(input, room)?, input: None, room }),
-            METHOD_NEITHER => {
-                let source = Buffer::new(input, input.len())?;
-                let buffer = match Buffer::new(&[], room) {
-                    Ok(buffer) => buffer,
-                    Err(status) => {
-                        source.free();
-                        return Err(status);
-                    }
-                };
-                parameters[3] = source.pointer().addr() as u64;
-                (false, Data { buffer, input: Some(source), room })
-            }
+        let buffers = match code & 3 {
+            METHOD_BUFFERED => Buffers::System,
+            METHOD_NEITHER => Buffers::Client,
+            _ if room == 0 => Buffers::SystemInput,
             _ => refuse_direct(),
         };
-        let location = self.0.location(IRP_MJ_DEVICE_CONTROL, parameters);
-        let sent = Request::send(self.0.device, CONTROL, location, Some(data), |irp, data| {
-            set_buffer(irp, &data.buffer, is_buffered);
-        })?;
-        Ok(sent.of(&self.0))
+        let control = Ask {
+            what: "I/O control",
+            major: IRP_MJ_DEVICE_CONTROL as u8,
+            parameters: [room, input.len(), code as usize, 0],
+            flags: 0,
+            buffers,
+            input,
+            room,
+            limit: (buffers == Buffers::System).then_some(room),
+        };
+        send(self.number, Memory::Scarce, &control)
+    }
+
+    /// The file object. It is the driver's to look at while a request or this handle is open.
+    ///
+    /// Null if the file is of another simulation.
+    #[must_use]
+    pub fn object(&self) -> PFILE_OBJECT {
+        let file = here().and_then(|machine| machine.kernel.borrow().io.file(self.number));
+        file.map_or(core::ptr::null_mut(), |file| file_object::pointer(file.address))
     }
 
     /// Closes this handle, as its drop does. IRQL: PASSIVE_LEVEL.
     pub fn close(self) {
         drop(self);
     }
+
+    /// Where the data of a read or write goes.
+    fn buffers(&self, what: &str, length: usize) -> Buffers {
+        let file = with(what, |machine| machine.kernel.borrow().io.file(self.number));
+        let flags = file.map_or(0, |file| file_object::target(file).1.Flags);
+        match length {
+            0 => Buffers::None,
+            _ if flags & DO_BUFFERED_IO != 0 => Buffers::System,
+            _ if flags & DO_DIRECT_IO != 0 => refuse_direct(),
+            _ => Buffers::Client,
+        }
+    }
+}
+
+/// Ends the run because a request needs a memory descriptor list.
+fn refuse_direct() -> ! {
+    let message = "ntsim::io has no direct I/O: use DO_BUFFERED_IO or METHOD_BUFFERED";
+    with("io", |machine| machine.fail("not supported", String::from(message)))
 }
 
 impl Clone for File {
     fn clone(&self) -> Self {
-        self.0.handles.set(self.0.handles.get() + 1);
-        Self(Rc::clone(&self.0))
+        if let Some(machine) = here() {
+            machine.kernel.borrow_mut().io.update_file(self.number, |file| file.handles += 1);
+        }
+        Self { number: self.number }
     }
 }
 
 impl Drop for File {
     fn drop(&mut self) {
-        // Between two runs no driver can answer. The file stays open, so Unload is refused.
-        if !is_active() {
-            return;
+        let number = self.number;
+        let last = here().and_then(|machine| {
+            let file = machine.kernel.borrow().io.file(number).filter(|_| !std::thread::panicking())?;
+            check_irql(&machine, "cleanup request");
+            let change = |file: &mut OpenFile| {
+                file.handles -= 1;
+                // The cleanup request holds the file until it has ended.
+                file.requests += usize::from(file.handles == 0);
+            };
+            machine.kernel.borrow_mut().io.update_file(file.number, change)
+        });
+        if last.is_some_and(|file| file.handles == 0) {
+            let cleanup = Ask {
+                what: "cleanup request",
+                major: IRP_MJ_CLEANUP as u8,
+                flags: IRP_CLOSE_OPERATION | IRP_SYNCHRONOUS_API,
+                ..NOTHING
+            };
+            // The status of a cleanup request has no effect.
+            drop(send(number, Memory::Reserved, &cleanup).map(Request::wait));
+            end(number);
         }
-        let handles = self.0.handles.get();
-        if handles == 1 {
-            // Requests that come meanwhile must not close the file before its cleanup.
-            self.0.send(IRP_MJ_CLEANUP);
-        }
-        self.0.handles.set(handles - 1);
-        self.0.close_if_unused();
     }
-}
-
-/// Puts a request's memory into its IRP, as the system buffer or as the client's address.
-fn set_buffer(irp: PIRP, buffer: &Buffer, is_buffered: bool) {
-    // SAFETY: the IRP is new, and no other code has it yet.
-    let irp = unsafe { &mut *irp };
-    if is_buffered {
-        irp.AssociatedIrp = buffer.pointer();
-    } else {
-        irp.UserBuffer = buffer.pointer();
-    }
-}
-
-/// The device on top of a stack of devices.
-fn top(device: PDEVICE_OBJECT) -> PDEVICE_OBJECT {
-    let mut top = device;
-    loop {
-        // SAFETY: a device in a stack exists.
-        let attached = unsafe { (*top).AttachedDevice };
-        if attached.is_null() {
-            return top;
-        }
-        top = attached;
-    }
-}
-
-fn refuse_direct() -> ! {
-    fail("not supported", String::from("ntsim::io has no direct I/O: use DO_BUFFERED_IO or METHOD_BUFFERED"))
 }

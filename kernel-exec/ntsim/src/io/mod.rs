@@ -52,26 +52,39 @@
 //!
 //! # The rules
 //!
-//! - A request has an IRP with a stack location for each device of the stack. The IRP is freed as
-//!   soon as it has been completed. So a driver that still uses it is found, as on NT.
+//! - A request has an IRP with a stack location for each device of the stack. The IRP and its
+//!   buffers are freed as soon as the driver has completed it, also while a client cancels it. So a
+//!   driver that uses it after it has completed it or given it away uses freed memory. That is bug
+//!   check 0xCC at once with [`Config::special_pool`](crate::Config::special_pool). Without it a
+//!   write is found at the unload.
 //! - A device with DO_BUFFERED_IO, and an I/O control of METHOD_BUFFERED, has its data in a system
-//!   buffer. The driver's Information says how much of it is copied to the client.
+//!   buffer. After a success or a warning, the driver's Information says how much of it is copied to
+//!   the client. More than the client has room for is a failure of oracle `io`. On NT the client
+//!   would get memory that is not the request's.
+//! - Without a system buffer the driver gets the client's own addresses, which are non-paged memory.
+//!   Requests come from kernel mode, as those of ZwReadFile, so no address needs a probe.
 //! - Each open of a device has a file object, in which the driver may keep a context.
-//!   IRP_MJ_CREATE comes first. IRP_MJ_CLEANUP comes when the last handle is closed, which may be
-//!   while requests are pending. IRP_MJ_CLOSE comes after the last request has been completed.
+//!   IRP_MJ_CREATE comes first, without a security context. IRP_MJ_CLEANUP comes when the last
+//!   handle is closed, which may be while requests are pending. IRP_MJ_CLOSE comes after the last
+//!   request has been completed. The status of these two has no effect, and they need no memory
+//!   that could be short. A file that the driver does not open gets neither.
+//! - A device that is deleted while it is open exists until its last file is closed.
 //! - Unload is not called while a device is open.
 //!
 //! The [verifier](crate#bug-checks) checks the driver's answers: that it returns STATUS_PENDING
 //! exactly where it has marked the request pending, and the status with which it has completed the
-//! request elsewhere.
+//! request elsewhere. A driver that has sent the request on and returns a final status before the
+//! end of the request is a failure of oracle `io`.
+//!
+//! Documented at learn.microsoft.com/windows-hardware/drivers/kernel/ (`irp-mj-create`,
+//! `irp-mj-cleanup`, `irp-mj-close`, `buffer-descriptions-for-i-o-control-codes`).
 //!
 //! # Limits
 //!
 //! Direct I/O needs memory descriptor lists, which ntsim does not have, so it is refused with a
-//! failure of oracle `not supported`. There is no Plug and Play, and no security. A client is a
-//! program of a simulated run or of a thread in it, and not of a free run.
+//! failure of oracle `not supported`. There is no Plug and Play, and no security. A file that is
+//! dropped between two runs stays open.
 
-mod buffer;
 mod file;
 mod request;
 
@@ -79,9 +92,19 @@ pub use file::File;
 pub use request::{Ended, Request};
 
 use crate::{
+    engine::{
+        entry::{here, outside},
+        machine::Machine,
+    },
     program::driver_object,
     types::{NTSTATUS, PDEVICE_OBJECT},
 };
+
+/// Calls `f` with the machine of the run, without a preemption point.
+fn with<R>(name: &str, f: impl FnOnce(&Machine) -> R) -> R {
+    let Some(machine) = here() else { outside(name) };
+    f(&machine)
+}
 
 /// The device that the loaded driver created last, or null if it has none.
 ///
@@ -97,6 +120,5 @@ pub fn device() -> PDEVICE_OBJECT {
 /// # Errors
 /// As for [`File::open`].
 pub fn open() -> Result<File, NTSTATUS> {
-    // SAFETY: a device in its driver's list exists.
-    unsafe { File::open(device()) }
+    File::open(device())
 }

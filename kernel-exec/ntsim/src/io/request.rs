@@ -1,21 +1,22 @@
-//! A request on a file.
+//! Requests on a file.
 
 extern crate alloc;
 
-use alloc::{rc::Rc, string::String, vec::Vec};
-use core::{
-    cell::{Cell, RefCell, UnsafeCell},
-    ptr::null_mut,
-};
+use alloc::vec::Vec;
+use core::ptr::null_mut;
 
-use super::{buffer::Buffer, file::Open};
+use super::{file, with};
 use crate::{
     ddi,
-    program::{fail, is_active},
-    types::{
-        IO_STACK_LOCATION, KEVENT, NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID, STATUS_INSUFFICIENT_RESOURCES,
-        STATUS_MORE_PROCESSING_REQUIRED,
+    engine::entry::{enter, here},
+    subsystem::{
+        cancel, file_object,
+        io_request::{self, Ask},
+        irp,
     },
+    trace::Value,
+    types::{_KWAIT_REASON, _MODE, NTSTATUS, PIRP, STATUS_CANCELLED, STATUS_INSUFFICIENT_RESOURCES},
+    verifier::irql::Ddi,
 };
 
 /// The end of a request.
@@ -40,223 +41,130 @@ impl Ended {
     }
 }
 
-/// The data of a request.
-pub(super) struct Data {
-    /// The system buffer, or the client's own memory.
-    pub(super) buffer: Buffer,
-    /// Further memory of the client's, from which the driver reads.
-    pub(super) input: Option<Buffer>,
-    /// The bytes that the driver may yield.
-    pub(super) room: usize,
-}
-
-impl Data {
-    fn free(self) {
-        self.buffer.free();
-        if let Some(input) = self.input {
-            input.free();
-        }
-    }
-}
-
-/// What a request's client and its completion routine share.
-struct State {
-    irp: PIRP,
-    /// The parties that may use the IRP: its completion, and the cancels that are under way. The
-    /// last one frees it.
-    users: Cell<u32>,
-    data: Cell<Option<Data>>,
-    ended: RefCell<Option<Ended>>,
-    /// Set when the request has ended.
-    event: UnsafeCell<KEVENT>,
-    /// The words for a message.
-    what: &'static str,
-}
-
-impl State {
-    fn release(&self) {
-        let left = self.users.get() - 1;
-        self.users.set(left);
-        if left == 0 {
-            // SAFETY: the request is completed, and no other party uses the IRP any more.
-            unsafe { ddi::IoFreeIrp(self.irp) };
-        }
-    }
-
-    /// Takes the driver's result, and frees the IRP.
-    fn complete(&self) {
-        // SAFETY: the driver has completed the IRP, which is not freed yet.
-        let result = unsafe { (*self.irp).IoStatus };
-        let (status, information) = (result.Status, result.Information);
-        // SAFETY: as above.
-        let cancellable = unsafe { (*self.irp).CancelRoutine.is_some() };
-        if cancellable {
-            fail("io", alloc::format!("the driver completes a {} that has a cancel routine", self.what));
-        }
-        let mut data = Vec::new();
-        if let Some(Data { buffer, input, room }) = self.data.take() {
-            // An error (0xC…) yields nothing, and a warning (0x8…) does.
-            if status.cast_unsigned() >> 30 != 3 {
-                self.check_information(information, room);
-                data = buffer.bytes(usize::try_from(information).unwrap_or(room).min(room));
-            }
-            Data { buffer, input, room }.free();
-        }
-        self.ended.replace(Some(Ended { status, information, data }));
-        self.release();
-        // SAFETY: the event was initialised with this state, which outlives the call.
-        unsafe { ddi::KeSetEvent(self.event.get(), 0, 0) };
-    }
-
-    /// The I/O manager would copy that many bytes out of a buffer that has fewer.
-    fn check_information(&self, information: u64, room: usize) {
-        if self.copies_out() && information > room as u64 {
-            fail(
-                "io",
-                alloc::format!(
-                    "the driver completes a {} with Information {information}, but its buffer has {room} bytes",
-                    self.what
-                ),
-            );
-        }
-    }
-
-    fn copies_out(&self) -> bool {
-        matches!(self.what, READ | CONTROL)
-    }
-}
-
-pub(super) const READ: &str = "read";
-pub(super) const WRITE: &str = "write";
-pub(super) const CONTROL: &str = "I/O control";
-
-/// Completes a request. It ends the completion here, because the IRP has been freed.
-unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, _irp: PIRP, context: PVOID) -> NTSTATUS {
-    // SAFETY: `send` has leaked one reference to the state for this one call.
-    let state = unsafe { Rc::from_raw(context.cast_const().cast::<State>()) };
-    state.complete();
-    STATUS_MORE_PROCESSING_REQUIRED
-}
-
 /// A request that the driver has, or has completed.
 ///
 /// A request that is dropped before its end is cancelled, and its end is waited for, as at the end
 /// of a thread. That needs PASSIVE_LEVEL.
+#[derive(Debug)]
 #[must_use = "a request that is dropped is cancelled"]
 pub struct Request {
-    state: Rc<State>,
-    /// The file that the request keeps from being closed. `None` for the file's own requests.
-    open: Option<Rc<Open>>,
+    number: u64,
+    file: u64,
+    /// The address of the event that is set at the end.
+    event: usize,
+    /// Whether the dispatch routine has returned STATUS_PENDING.
+    pending: bool,
 }
 
-impl core::fmt::Debug for Request {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Request").field("what", &self.state.what).field("ended", &self.state.ended).finish()
+/// Whether a request may fail because memory is low.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory {
+    Scarce,
+    /// The system has a reserve for the request, because no caller could handle its failure.
+    Reserved,
+}
+
+/// Allocates an IRP with so many stack locations. Null if memory is low.
+fn allocate(stack: i8, memory: Memory) -> PIRP {
+    match memory {
+        // SAFETY: this is in a run.
+        Memory::Scarce => unsafe { ddi::IoAllocateIrp(stack, 0) },
+        Memory::Reserved => with("io", |machine| machine.checked(irp::allocate_of_reserve(machine, stack))),
     }
+}
+
+/// Sends a request to a file's device.
+///
+/// # Errors
+/// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
+pub(super) fn send(file: u64, memory: Memory, ask: &Ask<'_>) -> Result<Request, NTSTATUS> {
+    let open = file::begin(file, ask.what);
+    let (device, value) = file_object::target(open);
+    let irp = allocate(value.StackSize, memory);
+    if irp.is_null() {
+        file::end(file);
+        return Err(STATUS_INSUFFICIENT_RESOURCES);
+    }
+    let prepared = with("io", |machine| {
+        let number = machine.checked(io_request::prepare(machine, irp, open, ask))?;
+        let event = machine.kernel.borrow().io.request(number).map_or(0, |request| request.event);
+        Ok((number, event))
+    });
+    let (number, event) = match prepared {
+        Ok(prepared) => prepared,
+        Err(status) => {
+            // SAFETY: the IRP is new, and no driver has it.
+            unsafe { ddi::IoFreeIrp(irp) };
+            file::end(file);
+            return Err(status);
+        }
+    };
+    // SAFETY: the driver that was loaded keeps the promises of the DDIs. The IRP is new and not
+    // used here again.
+    let status = unsafe { ddi::IofCallDriver(device, irp) };
+    let pending = with("io", |machine| io_request::sent(machine, number, status));
+    Ok(Request { number, file, event, pending })
 }
 
 impl Request {
-    /// Sends a request to a device.
-    ///
-    /// # Errors
-    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the IRP.
-    pub(super) fn send(
-        device: PDEVICE_OBJECT,
-        what: &'static str,
-        location: IO_STACK_LOCATION,
-        data: Option<Data>,
-        fill: impl FnOnce(PIRP, &Data),
-    ) -> Result<Self, NTSTATUS> {
-        // SAFETY: the client has the device open, so it exists.
-        let stack = unsafe { (*device).StackSize };
-        // SAFETY: the IRQL is at most DISPATCH_LEVEL, or the call ends the run.
-        let irp = unsafe { ddi::IoAllocateIrp(stack, 0) };
-        if irp.is_null() {
-            if let Some(data) = data {
-                data.free();
-            }
-            return Err(STATUS_INSUFFICIENT_RESOURCES);
-        }
-        if let Some(data) = &data {
-            fill(irp, data);
-        }
-        let state = Rc::new(State {
-            irp,
-            users: Cell::new(1),
-            data: Cell::new(data),
-            ended: RefCell::new(None),
-            event: UnsafeCell::default(),
-            what,
-        });
-        // SAFETY: the state's event is at its final address.
-        unsafe { ddi::KeInitializeEvent(state.event.get(), 0, 0) };
-        // SAFETY: the IRP is new, and has at least one stack location.
-        let next = unsafe { ddi::IoGetNextIrpStackLocation(irp) };
-        // SAFETY: the location belongs to the new IRP.
-        unsafe { next.write(location) };
-        let context = Rc::into_raw(Rc::clone(&state)).cast_mut().cast();
-        // SAFETY: the IRP has a next location. Its routine gets a reference to the state.
-        unsafe { ddi::IoSetCompletionRoutine(irp, Some(completed), context, 1, 1, 1) };
-        // SAFETY: the device exists, and the IRP is set up for it. It is not used after this call
-        // but by parties that are counted.
-        unsafe { ddi::IofCallDriver(device, irp) };
-        Ok(Self { state, open: None })
-    }
-
-    /// Makes the request keep its file from being closed.
-    pub(super) fn of(mut self, open: &Rc<Open>) -> Self {
-        open.begin();
-        self.open = Some(Rc::clone(open));
-        self
-    }
-
     /// Whether the driver has completed the request. IRQL: any.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.state.ended.borrow().is_some()
+        // SAFETY: the event is the request's, which lives until this value is gone.
+        !self.pending
+            || unsafe { ddi::KeReadStateEvent(core::ptr::with_exposed_provenance_mut(self.event)) } != 0
     }
 
     /// Cancels the request, unless it has been completed. Returns whether a cancel routine was
     /// called. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// The rules of [`IoCancelIrp`](ddi::IoCancelIrp). The request has not ended before
+    /// [`Request::wait`] has returned.
     pub fn cancel(&self) -> bool {
-        if self.is_complete() {
-            return false;
-        }
-        self.state.users.set(self.state.users.get() + 1);
-        // SAFETY: this party is counted, so the IRP is not freed before `release`.
-        let called = unsafe { ddi::IoCancelIrp(self.state.irp) };
-        self.state.release();
-        called != 0
+        let ddi = Ddi::IoCancelIrp;
+        let machine = &*enter(ddi);
+        // No preemption point lies between this look at the request and the end of the kernel's use
+        // of the IRP, so the IRP needs no further reference.
+        let canceled = machine.checked(cancel::cancel_if(machine, |machine| {
+            let kernel = machine.kernel.borrow();
+            let request = kernel.io.request(self.number).filter(|request| request.completed.is_none())?;
+            Some(core::ptr::with_exposed_provenance_mut(request.irp))
+        }));
+        machine.called(ddi, |machine| ([machine.pointer(self.event)], Some(Value::Boolean(canceled))));
+        canceled
     }
 
     /// Waits for the request's end. IRQL: PASSIVE_LEVEL.
     pub fn wait(self) -> Ended {
-        self.wait_for_the_end();
-        let ended = self.state.ended.borrow().clone();
-        ended.unwrap_or_else(|| fail("io", String::from("a request's event is set before its end")))
+        let ended = self.finish();
+        // The request is over, so its drop does nothing.
+        drop(self);
+        ended
     }
 
-    fn wait_for_the_end(&self) {
-        if self.is_complete() {
-            return;
+    /// Waits for the end, takes the result, and lets the file go.
+    fn finish(&self) -> Ended {
+        if self.pending {
+            let event = core::ptr::with_exposed_provenance_mut(self.event);
+            let mode = _MODE::KernelMode as i8;
+            // SAFETY: the event is the request's, which lives until `take`.
+            unsafe { ddi::KeWaitForSingleObject(event, _KWAIT_REASON::Executive, mode, 0, null_mut()) };
         }
-        // SAFETY: the state has its event initialised, and lives until this call returns.
-        unsafe { ddi::KeWaitForSingleObject(self.state.event.get().cast(), 0, 0, 0, null_mut()) };
+        let completed = with("io", |machine| machine.checked(io_request::take(machine, self.number)));
+        file::end(self.file);
+        let (status, information, data) = completed
+            .map_or((STATUS_CANCELLED, 0, Vec::new()), |done| (done.status, done.information, done.data));
+        Ended { status, information: information as u64, data }
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
         // Between two runs no driver can end the request. Its file stays open then.
-        if !is_active() {
-            return;
-        }
-        if !self.is_complete() {
+        let is_left = here().is_some_and(|machine| machine.kernel.borrow().io.request(self.number).is_some());
+        if is_left && !std::thread::panicking() {
             self.cancel();
-            self.wait_for_the_end();
-        }
-        if let Some(open) = self.open.take() {
-            open.end();
+            self.finish();
         }
     }
 }

@@ -58,6 +58,15 @@ impl Devices {
         self.names.push((address, String::from_utf16_lossy(name)));
     }
 
+    /// Returns the device that a path begins with, and the rest of the path.
+    pub(crate) fn named<'a>(&self, path: &'a str) -> Option<(usize, &'a str)> {
+        self.names.iter().find_map(|(device, name)| {
+            let rest = path.get(name.len()..)?;
+            let is_same = path.get(..name.len())?.to_uppercase() == *name;
+            (is_same && (rest.is_empty() || rest.starts_with('\\'))).then_some((*device, rest))
+        })
+    }
+
     /// Removes a device's name, if it has one.
     pub(crate) fn forget_name(&mut self, address: usize) {
         self.names.retain(|(device, _)| *device != address);

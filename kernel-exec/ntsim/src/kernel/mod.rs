@@ -7,6 +7,7 @@ pub(crate) mod device;
 pub(crate) mod dpc;
 pub(crate) mod etw;
 pub(crate) mod format;
+pub(crate) mod io;
 pub(crate) mod irp;
 pub(crate) mod lock;
 pub(crate) mod lookaside;
@@ -34,6 +35,7 @@ pub(crate) struct Kernel {
     pub(crate) tags: tag::Tags,
     pub(crate) lookaside: lookaside::Lists,
     pub(crate) irps: irp::Irps,
+    pub(crate) io: io::Io,
     pub(crate) work: work::Work,
     pub(crate) devices: device::Devices,
     pub(crate) etw: etw::Etw,
@@ -64,6 +66,7 @@ impl Kernel {
         self.tags.reset();
         self.lookaside.reset();
         self.irps.reset();
+        self.io.reset();
         self.work.reset();
         self.devices.reset();
         self.etw.reset();

@@ -44,8 +44,18 @@ pub(crate) fn release_lock(machine: &Machine, ddi: Ddi, irql: KIRQL) -> Checked<
 
 /// Cancels an IRP. Returns whether it had a cancel routine, which has then been called.
 pub(crate) fn cancel(machine: &Machine, irp: PIRP) -> Checked<bool> {
+    cancel_if(machine, |_| Some(irp))
+}
+
+/// Cancels the IRP that `find` returns when the cancel spin lock is held, as [`cancel`] does. The
+/// caller need not own an IRP for that, because the IRP of a completed request is not found.
+pub(crate) fn cancel_if(machine: &Machine, find: impl FnOnce(&Machine) -> Option<PIRP>) -> Checked<bool> {
     let ddi = Ddi::IoCancelIrp;
     let before = acquire_lock(machine, ddi)?;
+    let Some(irp) = find(machine) else {
+        release_lock(machine, ddi, before)?;
+        return Ok(false);
+    };
     irp::serial(machine, irp, IrpUse::Owned, ddi.name())?;
     let value = read(irp);
     write(irp, IRP { Cancel: 1, CancelRoutine: None, CancelIrql: before, ..value });

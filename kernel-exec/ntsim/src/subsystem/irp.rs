@@ -111,20 +111,35 @@ pub(crate) fn next_location(machine: &Machine, irp: PIRP, ddi: Ddi) -> Checked<i
 
 /// Allocates an IRP. Null if memory is low.
 pub(crate) fn allocate(machine: &Machine, stack: CCHAR, quota: bool) -> Checked<PIRP> {
+    let irp = pool::allocate(machine, request(stack))?.cast();
+    Ok(made(machine, irp, stack, quota))
+}
+
+/// Allocates an IRP from the system's reserve. Null only if the arena has no room.
+pub(crate) fn allocate_of_reserve(machine: &Machine, stack: CCHAR) -> Checked<PIRP> {
+    let irp = pool::allocate_of_reserve(machine, request(stack))?.cast();
+    Ok(made(machine, irp, stack, false))
+}
+
+/// Returns the request for the block of an IRP.
+fn request(stack: CCHAR) -> Request {
     let locations = usize::try_from(stack).unwrap_or(0);
-    let size = size_of::<IRP>() + locations * size_of::<IO_STACK_LOCATION>();
-    let irp: PIRP = pool::allocate(machine, Request::kernel(size, TAG))?.cast();
+    Request::kernel(size_of::<IRP>() + locations * size_of::<IO_STACK_LOCATION>(), TAG)
+}
+
+/// Initialises a new IRP, unless it is null.
+fn made(machine: &Machine, irp: PIRP, stack: CCHAR, quota: bool) -> PIRP {
     if irp.is_null() {
-        return Ok(irp);
+        return irp;
     }
     let flags = match (stack <= LARGE_IRP, quota) {
         (false, _) => 0,
         (true, false) => IRP_ALLOCATED_FIXED_SIZE,
         (true, true) => IRP_ALLOCATED_FIXED_SIZE | IRP_LOOKASIDE_ALLOCATION,
     };
-    super::irp_reuse::initialize(irp, size as u16, stack, flags);
+    super::irp_reuse::initialize(irp, request(stack).size as u16, stack, flags);
     machine.kernel.borrow_mut().irps.add(irp.expose_provenance());
-    Ok(irp)
+    irp
 }
 
 /// Frees an IRP that no driver has.

@@ -13,6 +13,8 @@ pub(crate) mod driver_object;
 pub(crate) mod etw;
 pub(crate) mod event;
 pub(crate) mod fast_mutex;
+pub(crate) mod file_object;
+pub(crate) mod io_request;
 pub(crate) mod irp;
 pub(crate) mod irp_completion;
 pub(crate) mod irp_reuse;

@@ -96,10 +96,13 @@ pub(crate) fn request(
 /// Allocates a block. Null if memory is low, in fact or by
 /// [`fail_allocation`](crate::fail_allocation).
 pub(crate) fn allocate(machine: &Machine, request: Request) -> Checked<*mut u8> {
+    if machine.should_fail_allocation() { Ok(null_mut()) } else { allocate_of_reserve(machine, request) }
+}
+
+/// Allocates a block for which the system keeps a reserve, or that is not the system's. Null only
+/// if the arena has no room.
+pub(crate) fn allocate_of_reserve(machine: &Machine, request: Request) -> Checked<*mut u8> {
     let Request { size, tag, paged, zeroed, .. } = request;
-    if machine.should_fail_allocation() {
-        return Ok(null_mut());
-    }
     let own_pages = has_special_pool(machine);
     let fresh = machine.kernel.borrow_mut().pool.allocate(request, own_pages);
     let made = match fresh {

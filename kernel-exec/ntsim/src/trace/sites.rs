@@ -10,7 +10,7 @@ use core::{
 use std::{collections::HashMap, path::Path};
 
 use super::label::{Label, symbol_at};
-use crate::verifier::backtrace::{is_library, is_own};
+use crate::verifier::backtrace::{is_library, is_library_file, is_own};
 
 /// A function that is inlined at an address.
 pub(super) struct Site {
@@ -44,7 +44,10 @@ impl Sites {
             }
             let file = path.file_name().map(Path::new).unwrap_or(path).display();
             let name = alloc::format!("{name:#}");
-            found.push(Site { place: alloc::format!("{file}:{line}"), is_library: is_library(&name) });
+            found.push(Site {
+                place: alloc::format!("{file}:{line}"),
+                is_library: is_library(&name) || is_library_file(path),
+            });
         });
         let found: Rc<[Site]> = found.into();
         self.callers.borrow_mut().insert(address, Rc::clone(&found));

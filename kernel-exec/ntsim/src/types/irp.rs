@@ -3,8 +3,8 @@
 use core::ptr::null_mut;
 
 use super::{
-    BOOLEAN, CCHAR, CSHORT, KIRQL, LIST_ENTRY, NTSTATUS, PDEVICE_OBJECT, PKTHREAD, PVOID, UCHAR, ULONG,
-    ULONG_PTR, USHORT,
+    BOOLEAN, CCHAR, CSHORT, KIRQL, LIST_ENTRY, NTSTATUS, PDEVICE_OBJECT, PFILE_OBJECT, PKTHREAD, PVOID,
+    UCHAR, ULONG, ULONG_PTR, USHORT,
 };
 
 /// A cancel routine, with the device and the IRP. It is called at DISPATCH_LEVEL with the cancel
@@ -123,7 +123,7 @@ pub struct _IRP {
     /// A field for the queues of the driver that has the request.
     pub ListEntry: LIST_ENTRY,
     pub(crate) CurrentStackLocation: PIO_STACK_LOCATION,
-    pub(crate) OriginalFileObject: PVOID,
+    pub(crate) OriginalFileObject: PFILE_OBJECT,
     pub(crate) IrpExtension: PVOID,
 }
 /// An I/O request packet.
@@ -168,52 +168,6 @@ impl Default for _IRP {
     }
 }
 
-/// An open of a device.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub struct _FILE_OBJECT {
-    /// The kind of object.
-    pub Type: CSHORT,
-    /// The object's size.
-    pub Size: CSHORT,
-    /// The device that is open.
-    pub DeviceObject: PDEVICE_OBJECT,
-    pub(crate) Vpb: PVOID,
-    /// The driver's context.
-    pub FsContext: PVOID,
-    /// The driver's second context.
-    pub FsContext2: PVOID,
-    pub(crate) Other: [ULONG_PTR; 22],
-}
-/// An open of a device.
-pub type FILE_OBJECT = _FILE_OBJECT;
-/// A pointer to an open of a device.
-pub type PFILE_OBJECT = *mut FILE_OBJECT;
-
-impl Default for _FILE_OBJECT {
-    fn default() -> Self {
-        Self {
-            Type: 5,
-            Size: size_of::<Self>() as CSHORT,
-            DeviceObject: null_mut(),
-            Vpb: null_mut(),
-            FsContext: null_mut(),
-            FsContext2: null_mut(),
-            Other: [0; 22],
-        }
-    }
-}
-
-/// Open a device.
-pub const IRP_MJ_CREATE: usize = 0;
-/// The last request on a file has ended, and its last handle is closed.
-pub const IRP_MJ_CLOSE: usize = 2;
-/// The last handle to a file is closed.
-pub const IRP_MJ_CLEANUP: usize = 18;
-/// A control code with one buffer of the system's for input and output.
-pub const METHOD_BUFFERED: ULONG = 0;
-/// A control code with the client's own addresses.
-pub const METHOD_NEITHER: ULONG = 3;
 /// Read from a device.
 pub const IRP_MJ_READ: usize = 3;
 /// Write to a device.
@@ -232,7 +186,6 @@ pub const SL_INVOKE_ON_ERROR: UCHAR = 0x80;
 const _: () = {
     use core::mem::offset_of;
     assert!(size_of::<IO_STATUS_BLOCK>() == 16);
-    assert!(size_of::<FILE_OBJECT>() == 0xD8 && offset_of!(FILE_OBJECT, FsContext2) == 0x20);
     assert!(size_of::<IO_STACK_LOCATION>() == 72 && offset_of!(IO_STACK_LOCATION, Parameters) == 8);
     assert!(offset_of!(IO_STACK_LOCATION, DeviceObject) == 0x28);
     assert!(offset_of!(IO_STACK_LOCATION, CompletionRoutine) == 0x38);

@@ -34,6 +34,18 @@ pub(crate) fn is_library(name: &str) -> bool {
     krate == "ntcom" || krate == "ntcom_exec" || krate.starts_with("futures_")
 }
 
+/// Whether a source file belongs to such a library. Inlined functions often have names without
+/// their crates.
+pub(crate) fn is_library_file(file: &Path) -> bool {
+    let file = file.to_string_lossy();
+    // In a checkout the libraries are beside the simulation.
+    let checkout = file!().trim_end_matches("kernel-exec/ntsim/src/verifier/backtrace.rs");
+    let beside = ["kernel-exec/src/", "runtime/src/"];
+    let in_checkout = beside.iter().any(|folder| file.contains(&alloc::format!("{checkout}{folder}")));
+    let in_registry = ["/ntcom-exec-", "/ntcom-", "/futures-"];
+    in_checkout || file.contains("/registry/src/") && in_registry.iter().any(|name| file.contains(name))
+}
+
 /// Whether a source file is the simulation's, its coroutines', or the standard library's.
 pub(crate) fn is_own(file: &Path) -> bool {
     let file = file.to_string_lossy();
