@@ -1,8 +1,9 @@
 //! A trace as a timeline: one self-contained HTML file that a browser shows without a network.
 //!
 //! `spans` and `links` compute what the page shows of processors (the running one, its IRQL, polls,
-//! and the wakes that caused them), and `tracks` the lives of tasks, IRPs and work items. The page (`page.html`, `page.css`, `page.js`) draws it. Its horizontal
-//! axis is the order of events, because the virtual clock jumps.
+//! and the wakes that caused them), and `tracks` the lives of tasks, IRPs and work items. The page
+//! (`page.html`, `page.css`, `page.js`) draws it. Its horizontal axis is the order of events,
+//! because the virtual clock jumps.
 
 mod links;
 mod spans;
@@ -108,8 +109,8 @@ fn class(what: &What) -> Class {
 impl Trace {
     /// The trace as a timeline, a self-contained page of HTML. Each processor has a lane. IRQL is
     /// colour; programs, DPCs and polls are bars; marks have arrows from cause to effect; and the
-    /// end of the run is marked. Below, tracks show the lives of tasks, IRPs and work items, and the
-    /// waits of threads. A reader can zoom and filter the page, and read it as text.
+    /// end of the run is marked. Below, tracks show the lives of tasks, IRPs and work items, and
+    /// the waits of threads. A reader can zoom and filter the page, and read it as text.
     ///
     /// ```
     /// use ntsim::{Config, Schedule, Simulation};
@@ -144,7 +145,7 @@ impl Trace {
             .replace("{{data}}", &data.replace('<', "\\u003c"))
     }
 
-    /// Writes the timeline ([`Trace::to_html`]) to a file, whose folder is made if it is missing.
+    /// Writes the timeline ([`Trace::to_html`]) to a file, and makes its folder if that is missing.
     ///
     /// # Errors
     /// An error in making the folder or in writing the file.
