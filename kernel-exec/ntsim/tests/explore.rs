@@ -272,7 +272,10 @@ fn a_lost_update_needs_one_preemption() {
     let explored = lost_update(1);
     let finding = explored.finding.unwrap();
     assert!(!explored.complete && explored.runs < 10);
-    assert!(finding.stop.to_string().starts_with("counter: an update was lost\n  in explore::"));
+    let said = finding.stop.to_string();
+    // A build with line tables alone has no paths in the functions' names.
+    assert!(said.starts_with("counter: an update was lost\n  in "), "{said}");
+    assert!(said.contains(" (explore.rs:"), "{said}");
     assert!(finding.trace.to_string().contains("stop: counter: an update was lost\n"));
 }
 
