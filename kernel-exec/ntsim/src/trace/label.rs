@@ -100,7 +100,8 @@ mod tests {
         extern "C" fn routine() {}
         let address = routine as *const () as usize;
         let name = symbol_at(address).map(Label::as_str).unwrap_or_default();
-        assert!(name.ends_with("::routine"), "{name}");
+        // With line tables only, functions have names without their paths.
+        assert!(name.ends_with("routine"), "{name}");
         assert_eq!(symbol_at(address + 1), None);
         let local = 0_u8;
         assert_eq!(symbol_at(core::ptr::from_ref(&local).addr()), None);
