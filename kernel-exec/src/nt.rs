@@ -96,6 +96,39 @@ pub(crate) fn check_wake(task: *const ()) {
 #[inline]
 pub(crate) fn check_wake(_task: *const ()) {}
 
+/// A step in the life of a task, for timelines.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TaskStep {
+    Spawn,
+    Wake,
+    Cancel,
+    PollStart,
+    PollEnd,
+    End,
+}
+
+/// Marks a task's step in the trace of the simulated kernel, if there is one. `task` is the address
+/// of its header.
+#[cfg(kernel = "sim")]
+#[inline]
+pub(crate) fn mark_task(step: TaskStep, task: *const (), detail: &'static str) {
+    use ntsim::trace::MarkKind;
+    let kind = match step {
+        TaskStep::Spawn => MarkKind::Spawn,
+        TaskStep::Wake => MarkKind::Wake,
+        TaskStep::Cancel => MarkKind::Cancel,
+        TaskStep::PollStart => MarkKind::PollStart,
+        TaskStep::PollEnd => MarkKind::PollEnd,
+        TaskStep::End => MarkKind::End,
+    };
+    ntsim::mark_object(kind, "task", task, detail);
+}
+
+/// Does nothing. This kernel has no trace.
+#[cfg(not(kernel = "sim"))]
+#[inline]
+pub(crate) fn mark_task(_step: TaskStep, _task: *const (), _detail: &'static str) {}
+
 #[cfg(kernel = "sim")]
 mod ddi {
     //! The simulated kernel.

@@ -303,8 +303,8 @@ pub use kernel::thread::ThreadName;
 pub use low_resources::{Starvation, Starved, starve};
 pub use program::{
     Drain, advance_time, check_wake, counters, current_processor, drain, driver_object, fail,
-    fail_allocation, image_state, in_dpc, irql, is_active, is_tracing, last_tick, live_blocks, mark, name,
-    note, preemption_point, set_system_time,
+    fail_allocation, image_state, in_dpc, irql, is_active, is_tracing, last_tick, live_blocks, mark,
+    mark_object, name, note, preemption_point, set_system_time,
 };
 pub use simulation::{Programs, Simulation};
 pub use statics::own;

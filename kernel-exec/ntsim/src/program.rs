@@ -12,7 +12,7 @@ use crate::{
         machine::{Machine, active},
     },
     subsystem::{driver_object, watchdog},
-    trace::{Mark, event::What, label::Label},
+    trace::{Mark, MarkKind, event::What, label::Label},
     types::PDRIVER_OBJECT,
     verifier::bugcheck::driver_verifier::irql::wake_too_high,
 };
@@ -230,6 +230,32 @@ pub fn mark(f: impl FnOnce() -> Mark) {
         && machine.tracing.get()
     {
         traced(&machine, || What::Mark(f()));
+    }
+}
+
+/// Adds an action on an object to the trace, as [`mark`] does. The subject is `kind` with the
+/// object's name, such as `task block3`. Does nothing in a free run.
+///
+/// ```
+/// use ntsim::{Config, Schedule, Simulation, mark_object, trace::MarkKind};
+///
+/// let mut kernel = Simulation::new(Config { trace: true, ..Config::default() }, Schedule::round_robin());
+/// kernel.run_on(0, || {
+///     let request = 7_u64;
+///     ntsim::name(&request, "first");
+///     mark_object(MarkKind::Wake, "request", (&raw const request).cast(), "by a timer");
+/// })?;
+/// assert!(kernel.trace().to_string().contains("wake request `first` (by a timer)"));
+/// # Ok::<(), ntsim::Stop>(())
+/// ```
+#[inline]
+pub fn mark_object(action: MarkKind, kind: &str, object: *const (), detail: &str) {
+    if let Some(machine) = active()
+        && machine.tracing.get()
+    {
+        let name = || machine.name(object.addr()).without_offset();
+        let mark = || Mark::new(action, alloc::format!("{kind} {}", name())).detail(detail);
+        traced(machine, || What::Mark(mark()));
     }
 }
 

@@ -4,6 +4,7 @@ extern crate alloc;
 
 use alloc::{boxed::Box, vec::Vec};
 use core::{fmt, ops::RangeInclusive, ptr::NonNull};
+use std::{io, path::Path};
 
 use crate::{
     config::Config,
@@ -334,6 +335,31 @@ impl Simulation {
         // which other calls add, too, are in a cell of their own.
         let recorder: &Recorder = unsafe { &*recorder };
         recorder.trace()
+    }
+
+    /// Writes the timeline of the events so far to a file ([`Trace::write_html`]), for a browser.
+    /// Its title is the file's name. [`Config::trace`] must be set;
+    /// [`Config::callers`] adds the events' places in the source.
+    ///
+    /// ```
+    /// use ntsim::{Config, Schedule, Simulation};
+    ///
+    /// let config = Config { trace: true, callers: true, ..Config::default() };
+    /// let mut kernel = Simulation::new(config, Schedule::round_robin());
+    /// kernel.run_on(0, || ntsim::note(|| "hello".into())).unwrap();
+    /// let path = std::env::temp_dir().join(format!("ntsim-{}/hello.html", std::process::id()));
+    /// kernel.write_timeline(&path)?;
+    /// assert!(std::fs::read_to_string(&path)?.contains("note: hello"));
+    /// # std::fs::remove_dir_all(path.parent().unwrap())?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// An error in making the folder or in writing the file.
+    pub fn write_timeline(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let path = path.as_ref();
+        let title = path.file_stem().map(|name| name.to_string_lossy()).unwrap_or_default();
+        self.trace().write_html(path, &title)
     }
 
     /// The decisions so far, from which [`Schedule::replay`] makes the same run.

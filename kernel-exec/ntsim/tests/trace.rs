@@ -61,6 +61,7 @@ fn every_kind() -> Vec<(What, &'static str)> {
         lock: "block1".into(),
         holder: Some(1),
         holding_thread: None,
+        place: None,
     };
     vec![
         (

@@ -13,7 +13,7 @@ use super::{
     header::{Header, Port, TaskPtr, Vtable},
     state::{State, Status},
 };
-use crate::{alloc::Allocator, status::NTSTATUS, sync::UnsafeCell};
+use crate::{alloc::Allocator, nt::TaskStep, status::NTSTATUS, sync::UnsafeCell};
 
 /// Storage for the body, and later for its value. Only its size and alignment are used, because the
 /// contents are reached by a cast.
@@ -112,6 +112,7 @@ where
         // SAFETY: the block was just allocated and written, and no other code has it.
         let (access, stage) = unsafe { Self::stage(task) };
         let built = access.with_mut(|_| init(stage.cast().as_ptr()));
+        task.mark(TaskStep::Spawn, "");
         let launched = built.and_then(|()| {
             // SAFETY: the block is in its final place, and no other code has it yet.
             let launched = unsafe { X::launch(task, Self::port(task)) };
@@ -124,6 +125,7 @@ where
         match launched {
             Ok(()) => Ok(Spawned { block, refused: None }),
             Err(reason) => {
+                task.mark(TaskStep::End, "refused");
                 let stored = reason.as_failure();
                 let header = Header::new(State::ended(Status::Error, references), Self::VTABLE, stored);
                 // SAFETY: no other code has seen the block; the old header owns nothing.

@@ -8,7 +8,7 @@ use core::{
 
 use super::state::{Publish, Release, State, Status, Wake};
 use crate::{
-    nt,
+    nt::{self, TaskStep},
     status::NTSTATUS,
     sync::{Hint, UnsafeCell},
 };
@@ -148,6 +148,17 @@ impl Header {
 pub struct TaskPtr(pub(crate) NonNull<Header>);
 
 impl TaskPtr {
+    /// The address by which a trace names the task.
+    fn address(self) -> *const () {
+        self.0.as_ptr().cast_const().cast()
+    }
+
+    /// Marks a step of the task in the simulated kernel's trace, with further information that may
+    /// be empty.
+    pub(super) fn mark(self, step: TaskStep, detail: &'static str) {
+        nt::mark_task(step, self.address(), detail);
+    }
+
     /// # Safety
     /// The task is allocated for as long as the result is used.
     pub(super) const unsafe fn header<'a>(self) -> &'a Header {
@@ -236,7 +247,8 @@ impl TaskPtr {
     /// # Safety
     /// The caller has a reference, or a claim that keeps the task from ending.
     pub unsafe fn cancel(self) {
-        nt::check_wake(self.0.as_ptr().cast_const().cast());
+        nt::check_wake(self.address());
+        self.mark(TaskStep::Cancel, "");
         // SAFETY: the caller's reference, or its claim, keeps the block.
         let action = unsafe { self.header() }.state.request_cancel();
         // SAFETY: `action` came from the step just taken.

@@ -15,6 +15,7 @@ use crate::{
     ambient::{self, PollOutcome, RunSite},
     budget::{Budget, Spending},
     fail::NoUnwind,
+    nt::TaskStep,
     status::NTSTATUS,
     sync::ThreadLink,
 };
@@ -132,8 +133,11 @@ unsafe fn poll(task: TaskPtr, site: RunSite, cancel_set: bool) -> (Poll<Result<(
     let poll = header.vtable.poll;
     // SAFETY: the caller is the poller [T2], and the body is in place.
     let poll = || unsafe { poll(task, &mut context) };
+    task.mark(TaskStep::PollStart, if cancel_set { "with a cancel request" } else { "" });
     // SAFETY: the poller's reference keeps the block; the site is this run's.
-    unsafe { ambient::enter(task, site, cancel_set, poll) }
+    let (polled, outcome) = unsafe { ambient::enter(task, site, cancel_set, poll) };
+    task.mark(TaskStep::PollEnd, if polled.is_ready() { "ready" } else { "pending" });
+    (polled, outcome)
 }
 
 /// Ends a task after its body has returned `[C10]`, `[C20]`.
@@ -186,6 +190,12 @@ unsafe fn end(task: TaskPtr, status: Status, stored: NTSTATUS) {
         // SAFETY: the stored status is the poller's until the end [T4].
         header.stored.with_mut(|place| unsafe { *place = stored });
     }
+    let detail = match status {
+        Status::Completed => "completed",
+        Status::Canceled => "canceled",
+        _ => "error",
+    };
+    task.mark(TaskStep::End, detail);
     // SAFETY: the caller is the poller, and a task ends once.
     unsafe { (header.vtable.ended)(task) };
     // SAFETY: the caller is the poller; the body is dropped, value and status are written.

@@ -10,7 +10,7 @@ use super::{
     header::{Header, TaskPtr},
     state::State,
 };
-use crate::nt;
+use crate::nt::{self, TaskStep};
 
 /// The table of our wakers. It is a static, so that it has one address, by which our wakers are
 /// recognised.
@@ -56,6 +56,7 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 
 unsafe fn wake(data: *const ()) {
     nt::check_wake(data);
+    nt::mark_task(TaskStep::Wake, data, "");
     // SAFETY: `data` belongs to the waker that is consumed, which was made in this file.
     let task = unsafe { task(data) };
     // SAFETY: the waker holds a reference [T1], which it gives up.
@@ -66,6 +67,7 @@ unsafe fn wake(data: *const ()) {
 
 unsafe fn wake_by_ref(data: *const ()) {
     nt::check_wake(data);
+    nt::mark_task(TaskStep::Wake, data, "");
     // SAFETY: `data` belongs to the waker that is used, which was made in this file.
     let task = unsafe { task(data) };
     // SAFETY: the waker holds a reference [T1].

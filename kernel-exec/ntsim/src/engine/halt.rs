@@ -13,7 +13,7 @@ use crate::{
         wait::{self, WaitKind},
     },
     subsystem::dispatcher,
-    trace::event::What,
+    trace::event::{Event, What},
     verifier::{
         Checked, Violation,
         bugcheck::BugCheck,
@@ -113,7 +113,9 @@ impl Machine {
         let Activity::Waiting(lock) = self.processor(processor).activity.get() else { return None };
         let lock_name = alloc::format!("{}", self.name(lock));
         let holder = self.kernel.borrow().locks.holder(lock);
-        Some(Wait { processor, thread: None, lock: lock_name, holder, holding_thread: None })
+        let place = self
+            .place_of_wait(|event| event.processor == processor && matches!(event.what, What::Wait { .. }));
+        Some(Wait { processor, thread: None, lock: lock_name, holder, holding_thread: None, place })
     }
 
     fn thread_wait(&self, wait: &wait::Wait) -> Wait {
@@ -133,7 +135,15 @@ impl Machine {
             lock,
             holder: None,
             holding_thread: holder.map(|held| ThreadName::of(held.thread)),
+            place: self.place_of_wait(|event| {
+                matches!(event.what, What::ThreadWait { thread, .. } if thread == ThreadName::of(wait.thread))
+            }),
         }
+    }
+
+    /// The place of the last event that `is` accepts, if it is known.
+    fn place_of_wait(&self, is: impl Fn(&Event) -> bool) -> Option<String> {
+        Some(self.place_of(is).trim_start_matches(" at ").into()).filter(|place: &String| !place.is_empty())
     }
 
     /// The waits that go from `start` back to it.

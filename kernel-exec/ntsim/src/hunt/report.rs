@@ -7,7 +7,6 @@ use core::fmt::{self, Debug, Display, Formatter};
 use std::{
     env,
     ffi::OsStr,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -65,9 +64,8 @@ impl core::error::Error for Found {}
 pub(super) fn write_timeline(place: &Place, title: &str, trace: &Trace) -> Option<PathBuf> {
     let program = env::current_exe().ok()?;
     let folder = folder(&program);
-    fs::create_dir_all(&folder).ok()?;
     let path = folder.join(file_name(&program, place));
-    fs::write(&path, trace.to_html(title)).ok()?;
+    trace.write_html(&path, title).ok()?;
     Some(path)
 }
 

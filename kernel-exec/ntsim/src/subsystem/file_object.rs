@@ -24,8 +24,8 @@ use crate::{
 /// The tag of file objects.
 const TAG: [u8; 4] = *b"File";
 
-/// The numbers of files and requests of all simulations of the process, so that a handle that a test
-/// has kept is not mistaken for another simulation's. No run depends on a number.
+/// The numbers of files and requests of all simulations of the process. A handle that a test has
+/// kept is not mistaken for another simulation's. No run depends on a number.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// Returns a number for a file or request.

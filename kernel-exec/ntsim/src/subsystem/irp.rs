@@ -85,7 +85,7 @@ fn describe_address(machine: &Machine, address: usize) -> String {
     let offset = machine.arena.offset(address);
     let block = offset.and_then(|offset| machine.kernel.borrow().pool.find(offset).copied());
     match block.filter(|block| !block.live && Some(block.offset) == offset) {
-        Some(block) => describe(&block),
+        Some(block) => describe(machine, &block),
         None => machine.name(address).into(),
     }
 }

@@ -130,6 +130,8 @@ pub(crate) fn allocate_of_reserve(machine: &Machine, request: Request) -> Checke
     }
     machine.counts.allocations.add();
     if machine.tracing.get() {
+        let start = machine.arena.at(block.offset).addr();
+        machine.forget_labels(start..start + size.max(1));
         machine.record(What::Allocated { number: block.number, size, tag });
     }
     Ok(machine.arena.at(block.offset))
@@ -211,11 +213,11 @@ fn free_of(machine: &Machine, address: usize, tag: Option<u32>, owned: bool) -> 
     let block = machine.arena.offset(address).and_then(|offset| kernel.pool.find(offset).copied());
     let Some(block) = block.filter(|block| machine.arena.offset(address) == Some(block.offset)) else {
         return Err(match block {
-            Some(block) => bugcheck::pool::freed_inside(address, describe(&block)),
+            Some(block) => bugcheck::pool::freed_inside(address, describe(machine, &block)),
             None => bugcheck::pool::freed_no_block(address, machine.name(address)),
         });
     };
-    let described = || describe(&block);
+    let described = || describe(machine, &block);
     if !block.live {
         return Err(bugcheck::pool::freed_again(address, block.tag, described()));
     }
@@ -290,7 +292,7 @@ pub(crate) fn page_fault(machine: &Machine, address: usize, write: bool, backtra
     // A fault inside the kernel may occur while the kernel is borrowed.
     let block = machine.kernel.try_borrow().ok().and_then(|kernel| kernel.pool.last_before(offset).copied());
     let place = block.map_or_else(String::new, |block| {
-        alloc::format!(" at +{:#x} of {}", offset - block.offset, describe(&block))
+        alloc::format!(" at +{:#x} of {}", offset - block.offset, describe(machine, &block))
     });
     let violation = match machine.arena.pages.of(offset) {
         Page::Freed => freed_memory::page_accessed(address, write, &place),
@@ -318,14 +320,14 @@ pub(crate) fn check_guards(machine: &Machine, block: &Block) -> Checked<()> {
     if let Some(at) = machine.arena.first_other(block.offset - before, before, GUARD_BYTE) {
         let distance = block.offset - at;
         let byte = machine.arena.at(at) as u64;
-        return Err(bugcheck::pool::written_before(address, byte, describe(block), distance));
+        return Err(bugcheck::pool::written_before(address, byte, describe(machine, block), distance));
     }
     let end = if block.live { block.size } else { block.room };
     let behind = block.room - end + block.guard();
     if let Some(at) = machine.arena.first_other(block.offset + end, behind, GUARD_BYTE) {
         let distance = at - (block.offset + end);
         let byte = machine.arena.at(at) as u64;
-        return Err(bugcheck::pool::written_behind(address, byte, describe(block), distance));
+        return Err(bugcheck::pool::written_behind(address, byte, describe(machine, block), distance));
     }
     Ok(())
 }
@@ -343,7 +345,7 @@ pub(crate) fn check_freed(machine: &Machine, block: &Block) -> Checked<()> {
 
 fn written_after_free(machine: &Machine, block: &Block, at: usize) -> Box<Violation> {
     let address = machine.arena.at(at) as u64;
-    freed_memory::written_after_free(address, describe(block), at - block.offset)
+    freed_memory::written_after_free(address, describe(machine, block), at - block.offset)
 }
 
 /// Returns the flags of ExAllocatePool2 for a POOL_TYPE. A type that drivers do not have ends

@@ -128,9 +128,11 @@ fn overlap(machine: &Machine, address: usize, mutable: bool, other: usize, acces
         machine
             .fail("aliasing", std::format!("cell {name}: {mine} on processor {me} inside its own {access}"));
     }
+    let is_other = |what: &What| matches!(what, What::Cell { object, .. } if *object == name);
+    let place = machine.place_of(|event| event.processor == other && is_other(&event.what));
     machine.fail(
         "data race",
-        std::format!("cell {name}: {mine} on processor {me} while processor {other} is in {access}"),
+        std::format!("cell {name}: {mine} on processor {me} while processor {other} is in {access}{place}"),
     );
 }
 

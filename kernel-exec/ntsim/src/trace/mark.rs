@@ -40,6 +40,8 @@ pub enum MarkKind {
     PollEnd,
     /// Destroys the object.
     Drop,
+    /// The object has ended.
+    End,
 }
 
 impl Mark {
@@ -65,6 +67,7 @@ impl MarkKind {
             Self::PollStart => "poll starts:",
             Self::PollEnd => "poll ends:",
             Self::Drop => "drop",
+            Self::End => "end of",
         }
     }
 }

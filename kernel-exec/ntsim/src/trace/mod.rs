@@ -6,6 +6,7 @@ pub(crate) mod json;
 pub(crate) mod label;
 pub(crate) mod mark;
 pub(crate) mod name;
+pub(crate) mod places;
 pub(crate) mod record;
 pub(crate) mod recorder;
 pub(crate) mod sites;

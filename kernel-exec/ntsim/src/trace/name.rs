@@ -52,6 +52,15 @@ pub enum Name {
 }
 
 impl Name {
+    /// The name of the start of the block or of the labelled object.
+    pub(crate) fn without_offset(self) -> Self {
+        match self {
+            Self::Block { number, .. } => Self::Block { number, offset: 0 },
+            Self::Labelled { label, .. } => Self::Labelled { label, offset: 0 },
+            other => other,
+        }
+    }
+
     /// Whether two names are of one object.
     pub(crate) fn is_of(self, other: Self) -> bool {
         match (self, other) {

@@ -58,6 +58,11 @@ impl Machine {
         recorder.names.get_mut().retain(|address, _| !addresses.contains(address));
     }
 
+    /// Forgets the labels of objects that were at these addresses, because a new block is there.
+    pub(crate) fn forget_labels(&self, addresses: Range<usize>) {
+        self.recorder.borrow_mut().labels.forget(&addresses);
+    }
+
     /// Gives the bytes from an address on a label.
     pub(crate) fn label(&self, address: usize, size: usize, label: Label) {
         self.recorder.borrow_mut().labels.add(address, size, label);

@@ -26,7 +26,7 @@ pub(crate) fn check_objects_in(machine: &Machine, block: &Block, range: Range<us
     kernel.order.forget(range.clone());
     drop(kernel);
     // Most frees find nothing, so the text is made only when it is needed.
-    let described = || describe(block);
+    let described = || describe(machine, block);
     if let Some(list) = list {
         return Err(freed_memory::freed_with_lookaside_list(described(), &range, list));
     }

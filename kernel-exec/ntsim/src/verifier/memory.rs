@@ -12,8 +12,13 @@ use super::{
     },
 };
 use crate::{
-    arena::Memory, engine::machine::Machine, fault::cause::Access, kernel::pool::Block, other_pools::owner,
-    trace::value::Tag, types::IO_WORKITEM,
+    arena::Memory,
+    engine::machine::Machine,
+    fault::cause::Access,
+    kernel::pool::Block,
+    other_pools::owner,
+    trace::{event::What, value::Tag},
+    types::IO_WORKITEM,
 };
 
 /// The use of an address.
@@ -70,18 +75,23 @@ impl Use {
 }
 
 /// Describes a block for a rule's text.
-pub(crate) fn describe(block: &Block) -> String {
+pub(crate) fn describe(machine: &Machine, block: &Block) -> String {
     let (number, size, tag) = (block.number, block.size, Tag(block.tag));
+    let made = machine
+        .place_of(|event| matches!(event.what, What::Allocated { number: made, .. } if made == number));
+    let made = if made.is_empty() { made } else { alloc::format!(", allocated{made}") };
     if block.live {
-        alloc::format!("block{number} ({size} bytes, tag {tag})")
+        alloc::format!("block{number} ({size} bytes, tag {tag}{made})")
     } else {
         let (by, at) = (block.freed_by, block.freed_at);
         let others = match block.merged {
             0 => String::new(),
             others => alloc::format!(", and {others} freed blocks behind it"),
         };
+        let place = machine
+            .place_of(|event| matches!(event.what, What::Freed { number: freed, .. } if freed == number));
         alloc::format!(
-            "block{number} ({size} bytes, tag {tag}, freed by processor {by} at step {at}{others})"
+            "block{number} ({size} bytes, tag {tag}{made}, freed by processor {by} at step {at}{place}{others})"
         )
     }
 }
@@ -120,7 +130,7 @@ impl Machine {
         let (start, end) =
             (address - (offset - block.offset), address - (offset - block.offset) + block.size);
         let distance = offset - block.offset;
-        let place = alloc::format!("block{}+{distance:#x} of {}", block.number, describe(block));
+        let place = alloc::format!("block{}+{distance:#x} of {}", block.number, describe(self, block));
         match (state, used) {
             (Memory::Freed | Memory::Outside, Use::Dpc | Use::Timer) => {
                 let kind = if used == Use::Dpc { Object::Dpc } else { Object::Timer };

@@ -97,6 +97,10 @@ pub struct Wait {
     /// The thread that holds the mutex. With several mutexes, the holder of the first one that is
     /// held.
     pub holding_thread: Option<ThreadName>,
+    /// The file and line of the code that waits. Stops have it where
+    /// [`Config::callers`](crate::Config::callers) is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
 }
 
 impl Stop {
@@ -122,10 +126,11 @@ impl Display for Wait {
             None => write!(f, "processor {} waits for spin lock {}", self.processor, self.lock)?,
         }
         match (self.holder, self.holding_thread) {
-            (Some(holder), _) => write!(f, ", which processor {holder} holds"),
-            (None, Some(holder)) => write!(f, ", which {holder} holds"),
-            (None, None) => Ok(()),
+            (Some(holder), _) => write!(f, ", which processor {holder} holds")?,
+            (None, Some(holder)) => write!(f, ", which {holder} holds")?,
+            (None, None) => {}
         }
+        self.place.as_ref().map_or(Ok(()), |place| write!(f, "  [{place}]"))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     kernel::{thread::ThreadName, work::WorkItem},
     protection::Page,
     subsystem::{self, etw},
+    trace::places::{QUEUE_DPC, QUEUE_WORK, SET_TIMER},
 };
 
 /// The checks of an unload.
@@ -38,7 +39,8 @@ pub(crate) fn check_pending(machine: &Machine, held: bool) -> Checked<()> {
         return pending(list, &alloc::format!("the lookaside list {} was not deleted", machine.name(list)));
     }
     if let Some(item) = kernel.work.any() {
-        let what = alloc::format!("the work item {} was queued", machine.name(item.address));
+        let place = machine.place_of_call(QUEUE_WORK, item.address);
+        let what = alloc::format!("the work item {} was queued{place}", machine.name(item.address));
         return pending(item.address, &what);
     }
     let free = |item: &WorkItem| !held || item.call.object().is_none();
@@ -48,12 +50,14 @@ pub(crate) fn check_pending(machine: &Machine, held: bool) -> Checked<()> {
         return pending(item.address, &what);
     }
     if let Some((processor, entry)) = kernel.dpcs.any() {
-        let what =
-            alloc::format!("the DPC {} was in processor {processor}'s queue", machine.name(entry.address));
+        let (name, place) = (machine.name(entry.address), machine.place_of_call(QUEUE_DPC, entry.address));
+        let queued = if place.is_empty() { place } else { alloc::format!(", queued{place}") };
+        let what = alloc::format!("the DPC {name} was in processor {processor}'s queue{queued}");
         return pending(entry.address, &what);
     }
     if let Some(timer) = kernel.timers.any() {
-        let what = alloc::format!("the timer {} was set", machine.name(timer.address));
+        let place = machine.place_of_call(SET_TIMER, timer.address);
+        let what = alloc::format!("the timer {} was set{place}", machine.name(timer.address));
         return pending(timer.address, &what);
     }
     if let Some(processor) = machine.processors.iter().take(machine.count()).position(|cpu| cpu.in_dpc.get())
@@ -81,7 +85,7 @@ fn check_pool(machine: &Machine) -> Checked<()> {
     }
     let mut leaked = kernel.pool.blocks().iter().filter(|block| block.live);
     if let Some(first) = leaked.next() {
-        return Err(pool::leaked(1 + leaked.count(), describe(first)));
+        return Err(pool::leaked(1 + leaked.count(), describe(machine, first)));
     }
     Ok(())
 }

@@ -1,19 +1,21 @@
 //! A trace as a timeline: one self-contained HTML file that a browser shows without a network.
 //!
-//! `spans` and `links` compute what the page shows (the running processor, its IRQL, polls, and the
-//! wakes that caused them). The page (`page.html`, `page.css`, `page.js`) draws it. Its horizontal
+//! `spans` and `links` compute what the page shows of processors (the running one, its IRQL, polls,
+//! and the wakes that caused them), and `tracks` the lives of tasks, IRPs and work items. The page (`page.html`, `page.css`, `page.js`) draws it. Its horizontal
 //! axis is the order of events, because the virtual clock jumps.
 
 mod links;
 mod spans;
+mod tracks;
 
 extern crate alloc;
 
 use alloc::{string::String, string::ToString, vec::Vec};
+use std::{fs, io, path::Path};
 
 use serde::Serialize;
 
-use self::{links::Link, spans::Span};
+use self::{links::Link, spans::Span, tracks::Track};
 use super::{
     event::{AtomicOp, Event, What},
     mark::MarkKind,
@@ -27,6 +29,7 @@ struct Picture<'a> {
     processors: usize,
     events: Vec<Shown>,
     spans: Vec<Span>,
+    tracks: Vec<Track>,
     links: Vec<Link>,
     /// The event that ended the run early.
     stop: Option<usize>,
@@ -41,6 +44,12 @@ struct Shown {
     irql: u8,
     class: Class,
     text: String,
+    /// The file and line of the code that it comes from, if they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
+    /// Whether a library has made it.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    library: bool,
 }
 
 /// The way in which an event is drawn.
@@ -63,6 +72,7 @@ enum Class {
     Wake,
     Cancel,
     Poll,
+    /// An object is destroyed, or has ended.
     Drop,
     Stop,
     /// The beginning or end of a program or DPC, a switch of processors, and the like.
@@ -87,7 +97,7 @@ fn class(what: &What) -> Class {
             MarkKind::Wake => Class::Wake,
             MarkKind::Cancel => Class::Cancel,
             MarkKind::PollStart | MarkKind::PollEnd => Class::Poll,
-            MarkKind::Drop => Class::Drop,
+            MarkKind::Drop | MarkKind::End => Class::Drop,
         },
         What::Stop { .. } => Class::Stop,
         // Events that bars show, and events without a picture of their own.
@@ -98,7 +108,8 @@ fn class(what: &What) -> Class {
 impl Trace {
     /// The trace as a timeline, a self-contained page of HTML. Each processor has a lane. IRQL is
     /// colour; programs, DPCs and polls are bars; marks have arrows from cause to effect; and the
-    /// end of the run is marked. A reader can zoom and filter the page, and read it as text.
+    /// end of the run is marked. Below, tracks show the lives of tasks, IRPs and work items, and the
+    /// waits of threads. A reader can zoom and filter the page, and read it as text.
     ///
     /// ```
     /// use ntsim::{Config, Schedule, Simulation};
@@ -118,6 +129,7 @@ impl Trace {
             processors: used.max().map_or(1, |last| last + 1),
             events: events.iter().map(shown).collect(),
             spans,
+            tracks: tracks::find(events),
             links: links::find(events),
             stop: events.iter().position(|event| matches!(event.what, What::Stop { .. })),
         };
@@ -131,6 +143,18 @@ impl Trace {
             // The data comes last, so that no placeholder in it is replaced.
             .replace("{{data}}", &data.replace('<', "\\u003c"))
     }
+
+    /// Writes the timeline ([`Trace::to_html`]) to a file, whose folder is made if it is missing.
+    ///
+    /// # Errors
+    /// An error in making the folder or in writing the file.
+    pub fn write_html(&self, path: impl AsRef<Path>, title: &str) -> io::Result<()> {
+        let path = path.as_ref();
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(path, self.to_html(title))
+    }
 }
 
 fn shown(event: &Event) -> Shown {
@@ -141,6 +165,8 @@ fn shown(event: &Event) -> Shown {
         irql: event.irql,
         class: class(&event.what),
         text: event.what.to_string(),
+        place: event.caller.as_ref().map(|caller| caller.place.clone()),
+        library: event.caller.as_ref().is_some_and(|caller| caller.by_library),
     }
 }
 
@@ -152,6 +178,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::{
         super::{
+            caller::Caller,
             event::{Event, What},
             recorder::Trace,
         },
@@ -168,6 +195,16 @@ mod tests {
         assert!(page.contains(r"\u003c/script>\u003cb>{{script}}{{title}}"));
         assert!(page.contains("<title>&lt;&quot;x&quot;&gt;</title>"));
         assert_eq!(escaped("a&b"), "a&amp;b");
+    }
+
+    #[test]
+    fn an_event_has_its_place_and_says_whether_a_library_made_it() {
+        let caller = Caller { place: "driver.rs:88".into(), by_library: true };
+        let event =
+            |caller| Event { step: 0, time: 0, processor: 0, irql: 0, what: What::Note("n".into()), caller };
+        let page = Trace::new(vec![event(Some(caller)), event(None)]).to_html("places");
+        assert!(page.contains(r#""text":"note: n","place":"driver.rs:88","library":true}"#));
+        assert!(page.contains(r#""text":"note: n"}"#));
     }
 
     #[test]

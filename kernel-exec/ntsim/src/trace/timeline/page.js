@@ -1,13 +1,15 @@
 'use strict';
 const data = JSON.parse(document.getElementById('data').textContent);
-const { events, spans, links } = data;
+const { events, spans, tracks, links } = data;
 const $ = id => document.getElementById(id);
 const svg = $('lanes'), overview = $('overview'), tip = $('tip'), list = $('list');
 const GUTTER = 54, LANE = 100, AXIS = 24, FOOT = data.stop === null ? 6 : 26;
+const ROW = 17, TRACKS = tracks.length ? tracks.length * ROW + 10 : 0;
 const MARKS = 15, PROGRAM = 29, DPC = 40, POLL = 60, TICKS = 84;
 const irqlColour = level => `var(--irql${Math.min(level, 3)})`;
 
-// What can be switched off: [label, classes of events, kinds of arrows].
+// What can be switched off: [label, classes of events, kinds of arrows]. A library's events are a
+// class of their own besides.
 const groups = [
   ['atomics', ['write', 'read'], []],
   ['cells', ['cell'], []],
@@ -15,17 +17,19 @@ const groups = [
   ['notes', ['note'], []],
   ['wakes', [], ['wake', 'cancel']],
   ['DPC arrows', [], ['dpc', 'work', 'timer', 'lock']],
+  ['events of libraries', ['library'], []],
 ];
 const off = new Set();
 let column = [], shown = [];          // event -> column, column -> event
 let left = 0, scale = 10, width = 800; // the first column in view, pixels a column
 let chosen = null, hover = null;
 
+const isOff = e => off.has(e.class) || (e.library && off.has('library'));
 function columns() {
   column = []; shown = [];
   for (const [i, e] of events.entries()) {
     column.push(shown.length);
-    if (!off.has(e.class)) shown.push(i);
+    if (!isOff(e)) shown.push(i);
   }
 }
 const total = () => Math.max(shown.length, 1);
@@ -103,11 +107,24 @@ const arrowFrom = { wake: MARKS, cancel: MARKS, dpc: TICKS, work: TICKS, timer: 
 const arrowTo = { wake: POLL + 8, cancel: POLL + 8, dpc: DPC + 8, work: DPC + 8, timer: MARKS, lock: PROGRAM + 4 };
 const arrowColour = { wake: 'var(--wake)', cancel: 'var(--cancel)', dpc: 'var(--dpc)', work: 'var(--work)', timer: 'var(--timer)', lock: 'var(--lock)' };
 
+const kindNames = { task: 'tasks', irp: 'IRPs', work: 'work', thread: 'waits' };
+// The colour and the opacity of an object's state.
+function stateColour(kind, state) {
+  switch (state) {
+    case 'running': return [{ task: 'poll', irp: 'dpc', work: 'work' }[kind], .75];
+    case 'queued': return ['wake', .45];
+    case 'ready': return ['wake', .45];
+    case 'pending': return ['timer', .4];
+    case 'waiting': return ['wait', .35];
+  }
+  return ['note', .25];
+}
+
 function draw() {
   width = svg.clientWidth || 800;
   clamp();
   const right = left + inner() / scale;
-  const height = AXIS + data.processors * LANE + FOOT;
+  const height = AXIS + data.processors * LANE + TRACKS + FOOT;
   svg.style.height = height + 'px';
   const out = [];
   const inView = s => column[s.from] < right && (s.to + 1 < events.length ? column[s.to + 1] : total()) > left;
@@ -204,11 +221,25 @@ function draw() {
       out.push(`<path d="M${middle(i)},${AXIS}V${height - FOOT}" stroke="${colour}" stroke-width="1"/>`);
     }
   }
+  for (const [row, track] of tracks.entries()) {
+    const y = top_(data.processors) + 7 + row * ROW;
+    for (const bar of track.bars.filter(inView)) {
+      const [a, b] = [middle(bar.from), Math.max(middle(bar.to), middle(bar.from) + 1)];
+      const [colour, opacity] = stateColour(track.kind, bar.state);
+      out.push(rect(Math.max(a, GUTTER), b, y, ROW - 4, `var(--${colour})`, `opacity="${opacity}" rx="2"`)
+        + label(a, b, y + 10, bar.label, 'class="life"'));
+    }
+  }
   // The lanes' names, over what has scrolled under them.
   out.push(rect(0, GUTTER, 0, height, 'var(--card)'));
   for (let cpu = 0; cpu < data.processors; cpu++) {
     out.push(text(12, top_(cpu) + LANE / 2 + 4, `P${cpu}`, 'class="cpu"'));
     out.push(`<path d="M0,${top_(cpu)}H${width}" stroke="var(--line)"/>`);
+  }
+  if (tracks.length) out.push(`<path d="M0,${top_(data.processors)}H${width}" stroke="var(--line)"/>`);
+  for (const [row, track] of tracks.entries()) {
+    if (row && tracks[row - 1].kind === track.kind) continue;
+    out.push(text(12, top_(data.processors) + 17 + row * ROW, kindNames[track.kind], 'class="life"'));
   }
   svg.innerHTML = out.join('');
   drawOverview();
@@ -241,12 +272,13 @@ function under(mouse) {
   }
   return best;
 }
+const placeOf = e => e.place + (e.library ? ', by a library' : '');
 function describe(i) {
   const e = events[i];
   const inside = spans.filter(s => s.cpu === e.cpu && s.from <= i && i <= s.to && ['dpc', 'poll', 'wait'].includes(s.kind));
   const irql = spans.find(s => s.kind === 'irql' && s.cpu === e.cpu && s.from <= i && i <= s.to);
   const where = inside.map(s => s.kind === 'poll' ? `poll of ${s.label}` : s.kind === 'wait' ? `wait for ${s.label}` : s.label).join(', ');
-  return `<b>${escape(e.text)}</b>\n<i>processor ${e.cpu} · ${escape(irql ? irql.label : 'IRQL ' + e.irql)} · step ${e.step} · time ${(e.time / 10).toLocaleString('en')} µs`
+  return `<b>${escape(e.text)}</b>\n${e.place ? escape(placeOf(e)) + '\n' : ''}<i>processor ${e.cpu} · ${escape(irql ? irql.label : 'IRQL ' + e.irql)} · step ${e.step} · time ${(e.time / 10).toLocaleString('en')} µs`
     + (where ? `\nin ${escape(where)}` : '') + '</i>';
 }
 function point(mouse) {
@@ -320,7 +352,7 @@ $('facts').textContent = [number(data.processors, 'processor'), number(events.le
   `${(end.time / 10).toLocaleString('en')} µs of virtual time`, number(spans.filter(s => s.kind === 'dpc').length, 'DPC run'),
   ...[events.filter(e => / starts, routine /.test(e.text) && e.text.startsWith('work item')).length].filter(n => n).map(n => number(n, 'work item run'))].join(' · ');
 for (const [name, classes, arrows] of groups) {
-  const present = events.some(e => classes.includes(e.class)) || links.some(l => arrows.includes(l.kind));
+  const present = events.some(e => classes.includes(e.class) || (e.library && classes.includes('library'))) || links.some(l => arrows.includes(l.kind));
   if (!present) continue;
   const box = document.createElement('label');
   box.innerHTML = `<input type="checkbox" checked>${name}`;
@@ -340,6 +372,7 @@ const sign = (kind, name) => swatch(glyph(kind, 9, 7), name);
 const line = (colour, name) => swatch(`<path d="M0,7H12" stroke="var(--${colour})" stroke-width="2"/><polygon points="18,7 11,3 11,11" fill="var(--${colour})"/>`, name);
 const levels = [...new Set(events.map(e => Math.min(e.irql, 3)))].sort();
 const classesIn = new Set(events.map(e => e.class)), kinds = new Set(links.map(l => l.kind)), lasting = new Set(spans.map(s => s.kind));
+const states = new Set(tracks.flatMap(track => track.bars.map(bar => bar.state)));
 const legend = levels.map(level => box('irql' + level, ['PASSIVE_LEVEL', 'APC_LEVEL', 'DISPATCH_LEVEL', 'above DISPATCH_LEVEL'][level]));
 for (const [have, entry] of [
   [lasting.has('program'), box('program', 'program')], [lasting.has('thread'), box('thread', 'system thread')],
@@ -351,17 +384,19 @@ for (const [have, entry] of [
   [classesIn.has('cell'), tick('cell', 'cell')], [classesIn.has('ddi'), tick('ddi', 'kernel call')], [classesIn.has('pool'), tick('pool', 'pool')],
   [kinds.has('wake'), line('wake', 'wake → poll')], [kinds.has('cancel'), line('cancel', 'cancel → poll')],
   [kinds.has('dpc'), line('dpc', 'queued → runs')], [kinds.has('work'), line('work', 'queued → runs')], [kinds.has('timer'), line('timer', 'set → expires')], [kinds.has('lock'), line('lock', 'released → goes on')],
+  [tracks.length, box('note', 'idle')], [states.has('queued') || states.has('ready'), box('wake', 'scheduled, queued')],
+  [states.has('pending'), box('timer', 'IRP pending')], [states.has('waiting'), box('wait', 'thread waits')],
 ]) if (have) legend.push(entry);
 $('legend').innerHTML = legend.join('') + '<span>pale: another processor runs</span>';
 
 list.innerHTML = events.map(e => `<li class="${e.class}"><i>${String(e.step).padStart(6)} ${String(e.time).padStart(9)}</i>`
-  + `<b style="background:${irqlColour(e.irql)}">P${e.cpu}</b>${escape(e.text)}</li>`).join('');
+  + `<b style="background:${irqlColour(e.irql)}">P${e.cpu}</b>${escape(e.text)}${e.place ? ` <i>${escape(placeOf(e))}</i>` : ''}</li>`).join('');
 list.onclick = e => { const row = e.target.closest('li'); if (row) { const i = [...list.children].indexOf(row); choose(i, false); show(i); } };
 $('query').oninput = () => {
   const wanted = $('query').value.toLowerCase();
   let hits = 0;
   for (const [i, row] of [...list.children].entries()) {
-    const hit = !wanted || events[i].text.toLowerCase().includes(wanted);
+    const hit = !wanted || `${events[i].text} ${events[i].place ?? ''}`.toLowerCase().includes(wanted);
     row.classList.toggle('hidden', !hit);
     hits += hit;
   }
