@@ -134,10 +134,10 @@ impl File {
     ///
     /// # Errors
     /// - The status with which the driver has completed IRP_MJ_CREATE.
-    /// - `STATUS_NO_SUCH_DEVICE`: the device is null, is deleted, or still has
-    ///   DO_DEVICE_INITIALIZING, or its driver is being unloaded.
-    /// - `STATUS_ACCESS_DENIED`: the device is DO_EXCLUSIVE, and open.
-    /// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
+    /// - `STATUS_NO_SUCH_DEVICE` if the device is null, is deleted, or still has
+    ///   DO_DEVICE_INITIALIZING, or if its driver is being unloaded.
+    /// - `STATUS_ACCESS_DENIED` if the device is DO_EXCLUSIVE, and open.
+    /// - `STATUS_INSUFFICIENT_RESOURCES` if there is no memory.
     pub fn open(device: PDEVICE_OBJECT) -> Result<Self, NTSTATUS> {
         open_named(device, &[])
     }
@@ -146,7 +146,7 @@ impl File {
     /// the file object's `FileName`. IRQL: PASSIVE_LEVEL.
     ///
     /// # Errors
-    /// As for [`File::open`], and `STATUS_OBJECT_NAME_NOT_FOUND`: no device has such a name.
+    /// As for [`File::open`], and `STATUS_OBJECT_NAME_NOT_FOUND` if no device has such a name.
     pub fn open_path(path: &str) -> Result<Self, NTSTATUS> {
         let found = with("File::open_path", |machine| file_object::find(machine, path));
         let (device, rest) = found.ok_or(STATUS_OBJECT_NAME_NOT_FOUND)?;
@@ -183,7 +183,7 @@ impl File {
     /// Sends a read of so many bytes. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
-    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
+    /// `STATUS_INSUFFICIENT_RESOURCES` if there is no memory.
     pub fn start_read(&self, length: usize) -> Result<Request, NTSTATUS> {
         let read = Ask {
             what: "read",
@@ -201,7 +201,7 @@ impl File {
     /// Sends a write of these bytes. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
-    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
+    /// `STATUS_INSUFFICIENT_RESOURCES` if there is no memory.
     pub fn start_write(&self, bytes: &[u8]) -> Result<Request, NTSTATUS> {
         let write = Ask {
             what: "write",
@@ -223,7 +223,7 @@ impl File {
     /// zero.
     ///
     /// # Errors
-    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
+    /// `STATUS_INSUFFICIENT_RESOURCES` if there is no memory.
     pub fn start_control(&self, code: u32, input: &[u8], room: usize) -> Result<Request, NTSTATUS> {
         let buffers = match code & 3 {
             METHOD_BUFFERED => Buffers::System,

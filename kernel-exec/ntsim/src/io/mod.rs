@@ -1,4 +1,4 @@
-//! A client of the driver's devices: files and requests, as a well-behaved I/O manager makes them.
+//! A client of the driver's devices, with files and requests as a good I/O manager makes them.
 //!
 //! ```
 //! # use ntsim::{Config, Schedule, Simulation, ddi, io, types::*};
@@ -58,11 +58,11 @@
 //!   check 0xCC at once with [`Config::special_pool`](crate::Config::special_pool). Without it a
 //!   write is found at the unload.
 //! - A device with DO_BUFFERED_IO, and an I/O control of METHOD_BUFFERED, has its data in a system
-//!   buffer. After a success or a warning, the driver's Information says how much of it is copied
-//!   to the client. More than the client has room for is a failure of oracle `io`. On NT the client
-//!   would get memory that is not the request's.
-//! - Without a system buffer the driver gets the client's own addresses, which are non-paged
-//!   memory. Requests come from kernel mode, as those of ZwReadFile, so no address needs a probe.
+//!   buffer. After a success or a warning, the driver's Information says how much of it goes to the
+//!   client. More than the client has room for is a failure of oracle `io`. On NT the client would
+//!   get memory that is not the request's.
+//! - Without a system buffer the driver gets the client's own addresses, in non-paged memory.
+//!   Requests come from kernel mode, as those of ZwReadFile, so no address needs a probe.
 //! - Each open of a device has a file object, in which the driver may keep a context.
 //!   IRP_MJ_CREATE comes first, without a security context. IRP_MJ_CLEANUP comes when the last
 //!   handle is closed, which may be while requests are pending. IRP_MJ_CLOSE comes after the last
@@ -71,10 +71,10 @@
 //! - A device that is deleted while it is open exists until its last file is closed.
 //! - Unload is not called while a device is open.
 //!
-//! The [verifier](crate#bug-checks) checks the driver's answers: that it returns STATUS_PENDING
-//! exactly where it has marked the request pending, and the status with which it has completed the
-//! request elsewhere. A driver that has sent the request on and returns a final status before the
-//! end of the request is a failure of oracle `io`.
+//! The verifier checks the driver's answers. It must return STATUS_PENDING exactly where it has
+//! marked the request pending, and the status with which it has completed the request elsewhere
+//! ([`IofCallDriver`](crate::ddi::IofCallDriver)). A driver that has sent the request on and returns
+//! a final status before the end of the request is a failure of oracle `io`.
 //!
 //! Documented at learn.microsoft.com/windows-hardware/drivers/kernel/ (`irp-mj-create`,
 //! `irp-mj-cleanup`, `irp-mj-close`, `buffer-descriptions-for-i-o-control-codes`).

@@ -76,7 +76,7 @@ fn allocate(stack: i8, memory: Memory) -> PIRP {
 /// Sends a request to a file's device.
 ///
 /// # Errors
-/// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
+/// `STATUS_INSUFFICIENT_RESOURCES` if there is no memory.
 pub(super) fn send(file: u64, memory: Memory, ask: &Ask<'_>) -> Result<Request, NTSTATUS> {
     let open = file::begin(file, ask.what);
     let (device, value) = file_object::target(open);

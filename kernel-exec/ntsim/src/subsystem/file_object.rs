@@ -24,8 +24,8 @@ use crate::{
 /// The tag of file objects.
 const TAG: [u8; 4] = *b"File";
 
-/// The numbers of files, of all simulations of the process, so that a handle that a test has kept
-/// is not mistaken for that of another simulation. No run depends on a number.
+/// The numbers of files and requests of all simulations of the process. A handle that a test has
+/// kept is not mistaken for another simulation's. No run depends on a number.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// Returns a number for a file or request.
@@ -167,8 +167,7 @@ pub(crate) fn describe_open(machine: &Machine) -> Option<String> {
     ))
 }
 
-/// Returns the device that a path in the object manager's namespace names, and the rest of the
-/// path.
+/// Returns the device that a path names, and the rest of the path.
 pub(crate) fn find(machine: &Machine, path: &str) -> Option<(PDEVICE_OBJECT, Vec<u16>)> {
     let (address, rest) = machine.kernel.borrow().devices.named(path)?;
     Some((core::ptr::with_exposed_provenance_mut(address), rest.encode_utf16().collect()))

@@ -9,6 +9,7 @@
 )]
 
 pub(crate) mod io;
+pub(crate) mod io_driver;
 pub(crate) mod irps;
 pub(crate) mod locks;
 pub(crate) mod waiting;
