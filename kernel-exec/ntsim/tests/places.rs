@@ -13,7 +13,7 @@ use std::{cell::Cell, rc::Rc};
 use common::{waiting::*, *};
 use ntsim::{Config, Schedule, Simulation, Stop, ddi, sync::UnsafeCell, types::*};
 
-/// Returns a simulation of two processors whose events have their places.
+/// Returns a simulation of two processors that records the place of each event.
 fn kernel(schedule: Schedule) -> Simulation {
     Simulation::new(Config { callers: true, ..processors(2) }, schedule)
 }

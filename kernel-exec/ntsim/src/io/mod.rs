@@ -73,8 +73,8 @@
 //!
 //! The verifier checks the driver's answers. It must return STATUS_PENDING exactly where it has
 //! marked the request pending, and the status with which it has completed the request elsewhere
-//! ([`IofCallDriver`](crate::ddi::IofCallDriver)). A driver that has sent the request on and returns
-//! a final status before the end of the request is a failure of oracle `io`.
+//! ([`IofCallDriver`](crate::ddi::IofCallDriver)). A driver that has sent the request on and
+//! returns a final status before the end of the request is a failure of oracle `io`.
 //!
 //! Documented at learn.microsoft.com/windows-hardware/drivers/kernel/ (`irp-mj-create`,
 //! `irp-mj-cleanup`, `irp-mj-close`, `buffer-descriptions-for-i-o-control-codes`).
