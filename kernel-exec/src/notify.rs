@@ -12,11 +12,18 @@ use crate::{
     waiters::{Rule, Waiters, Waiting},
 };
 
-/// The notification that was given before a future waited for it, and the number of calls of
-/// `notify_waiters`.
+/// The notifications that no wait has taken, and the number of calls of `notify_waiters`.
 struct Notices {
-    stored: bool,
+    /// At most one if the line is empty. While the waits of a `notify_waiters` are taken out of the
+    /// line, one for each later wait may stand here.
+    left: usize,
     calls: usize,
+}
+
+impl Notices {
+    const fn give_one(&mut self) {
+        self.left = self.left.saturating_add(1);
+    }
 }
 
 /// The call that ended a wait.
@@ -35,19 +42,21 @@ impl Rule for Notices {
 
     fn grant(&mut self, ticket: usize) -> Option<Call> {
         if ticket != self.calls {
-            Some(Call::All)
-        } else if core::mem::take(&mut self.stored) {
-            Some(Call::One)
-        } else {
-            None
+            return Some(Call::All);
         }
+        self.left = self.left.checked_sub(1)?;
+        Some(Call::One)
     }
 
     fn put_back(&mut self, _ticket: usize, outcome: Call) {
         match outcome {
-            Call::One => self.stored = true,
+            Call::One => self.give_one(),
             Call::All => {}
         }
+    }
+
+    fn line_is_empty(&mut self) {
+        self.left = self.left.min(1);
     }
 }
 
@@ -85,7 +94,7 @@ impl Notify {
         /// Makes a notification that has not been given.
         #[must_use]
         pub fn new() -> Self {
-            Self(Waiters::new(Notices { stored: false, calls: 0 }))
+            Self(Waiters::new(Notices { left: 0, calls: 0 }))
         }
     }
 
@@ -93,7 +102,7 @@ impl Notify {
     ///
     /// IRQL: ≤ DISPATCH_LEVEL.
     pub fn notify_one(&self) {
-        self.0.change(|notices| notices.stored = true);
+        self.0.change(Notices::give_one);
     }
 
     /// Ends all waits that have begun. IRQL: ≤ DISPATCH_LEVEL.

@@ -10,6 +10,8 @@
 //!   there until it is granted, or until its future is dropped, and the future is pinned.
 //! - **W2** Each change of the rule or of the line's first place is followed, under the same lock,
 //!   by grants until the first in line has to wait. So no node waits for a thing that is there.
+//!   The lock is released after each full batch of wakers. Until the last batch the rule may be
+//!   changed with nodes in line that are yet to be granted.
 //! - **W3** A grant takes the node out of the line, and leaves its outcome in the node. A future
 //!   that is dropped with an outcome puts it back, which is a change of the rule [W2].
 //! - **W4** Wakers are cloned before the lock, and called and dropped after it.
@@ -41,6 +43,9 @@ pub(crate) trait Rule: Send {
 
     /// Puts back what a future was granted and did not use.
     fn put_back(&mut self, ticket: usize, outcome: Self::Outcome);
+
+    /// Forgets what is there beyond what an empty line keeps. The line is empty.
+    fn line_is_empty(&mut self) {}
 }
 
 /// The number of wakers that are taken under one hold of the lock.
@@ -114,7 +119,10 @@ impl<R: Rule> Line<R> {
     fn grant(&mut self, batch: &mut Batch) -> bool {
         for slot in &mut batch.0 {
             // SAFETY: a node in the line is allocated [W1].
-            let Some(first) = (unsafe { self.first.as_ref() }) else { return false };
+            let Some(first) = (unsafe { self.first.as_ref() }) else {
+                self.rule.line_is_empty();
+                return false;
+            };
             // SAFETY: `self` is borrowed under the lock.
             let ticket = unsafe { first.with(|place| place.ticket) };
             let Some(outcome) = self.rule.grant(ticket) else { return false };
@@ -170,6 +178,8 @@ impl<R: Rule> Line<R> {
     /// Takes what is there, if no future is in line.
     fn try_take(&mut self, wants: usize) -> Option<R::Outcome> {
         if self.first.is_null() {
+            // The processor that emptied the line may not have looked at it again yet.
+            self.rule.line_is_empty();
             let ticket = self.rule.ticket(wants);
             return self.rule.grant(ticket);
         }

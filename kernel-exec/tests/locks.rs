@@ -6,14 +6,15 @@ mod common;
 
 use core::{
     future::Future,
-    pin::pin,
+    pin::{Pin, pin},
     task::{Context, Waker},
 };
-use std::sync::Arc;
+use std::{sync::Arc, task::Wake};
 
 use common::{Log, in_kernel};
 use ntcom_exec::{
-    CancelHandle, Mutex, NTSTATUS, Notify, Semaphore, channel, default_tracker, spawn_dpc_task_cancellable,
+    CancelHandle, Mutex, NTSTATUS, Notified, Notify, Semaphore, channel, default_tracker,
+    spawn_dpc_task_cancellable,
     sync::{Lazy, OnceCell, QueuedSpinLock, SpinLock},
     yield_now,
 };
@@ -165,6 +166,56 @@ fn more_waiters_than_one_batch_of_wakers_are_all_woken() {
         notify.notify_waiters();
         assert_eq!(unfinished(), 0);
         drop(tasks);
+    });
+}
+
+/// A waker that calls a closure once.
+struct Calls(SpinLock<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Wake for Calls {
+    fn wake(self: Arc<Self>) {
+        let call = self.0.lock().take();
+        if let Some(call) = call {
+            call();
+        }
+    }
+}
+
+fn calling(call: impl FnOnce() + Send + 'static) -> Waker {
+    Waker::from(Arc::new(Calls(SpinLock::new(Some(Box::new(call))))))
+}
+
+/// Z268. Wakers are called outside the lock, a batch at a time. Code that runs between two batches
+/// waits and notifies, as another processor may, and each notification ends a wait.
+#[test]
+fn notifications_between_two_batches_of_wakers_each_end_a_wait() {
+    static NOTIFY: Notify = Notify::new();
+    static LATER: SpinLock<Vec<Pin<Box<Notified<'static>>>>> = SpinLock::new(Vec::new());
+    fn ready(future: &mut Pin<Box<Notified<'static>>>) -> bool {
+        future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+    in_kernel(|| {
+        let mut waits: Vec<_> = (0..17).map(|_| Box::pin(NOTIFY.notified())).collect();
+        for (number, wait) in waits.iter_mut().enumerate() {
+            let waker = match number {
+                // The first of the first batch.
+                0 => calling(|| {
+                    let mut later = [(); 2].map(|()| Box::pin(NOTIFY.notified()));
+                    assert!(!later.iter_mut().any(ready));
+                    LATER.lock().extend(later);
+                    NOTIFY.notify_one();
+                }),
+                // The first of the second batch.
+                8 => calling(|| NOTIFY.notify_one()),
+                _ => Waker::noop().clone(),
+            };
+            assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        NOTIFY.notify_waiters();
+        assert!(waits.iter_mut().all(ready));
+        let mut later = core::mem::take(&mut *LATER.lock());
+        assert_eq!(later.iter_mut().map(ready).collect::<Vec<_>>(), [true, true], "a notification is lost");
+        assert!(!ready(&mut Box::pin(NOTIFY.notified())), "there were two notifications");
     });
 }
 
