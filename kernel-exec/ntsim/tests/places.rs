@@ -8,7 +8,8 @@
 
 mod common;
 
-use std::{cell::Cell, rc::Rc};
+use core::cell::Cell;
+use std::rc::Rc;
 
 use common::{waiting::*, *};
 use ntsim::{Config, Schedule, Simulation, Stop, ddi, sync::UnsafeCell, types::*};
