@@ -44,7 +44,7 @@ pub(crate) trait Rule: Send {
     /// Puts back what a future was granted and did not use.
     fn put_back(&mut self, ticket: usize, outcome: Self::Outcome);
 
-    /// Forgets what is there beyond what an empty line keeps. The line is empty.
+    /// Drops the excess of an empty line, such as a second stored notification.
     fn line_is_empty(&mut self) {}
 }
 
@@ -175,7 +175,7 @@ impl<R: Rule> Line<R> {
         }
     }
 
-    /// Takes what is there, if no future is in line.
+    /// Takes a permit or notification, if no future is in line.
     fn try_take(&mut self, wants: usize) -> Option<R::Outcome> {
         if self.first.is_null() {
             // The processor that emptied the line may not have looked at it again yet.
@@ -207,7 +207,7 @@ impl<R: Rule> Waiters<R> {
         self.change_line(|line| change(&mut line.rule));
     }
 
-    /// Takes what is there, if no future is in line. IRQL: ≤ DISPATCH_LEVEL.
+    /// Takes a permit or notification, if no future is in line. IRQL: ≤ DISPATCH_LEVEL.
     pub(crate) fn try_take(&self, wants: usize) -> Option<R::Outcome> {
         self.0.locked(|line| line.try_take(wants))
     }
