@@ -65,8 +65,9 @@ use crate::{
 ///
 /// A finding is the [`Stop`] that ended a run early, or a panic of the round itself. `hunt` replays
 /// it, takes out the preemptions without which the same kind of stop remains, and replays that. The
-/// report has the stop, the kind of run that found it, the line that replays it, the path of a
-/// timeline, and the last events.
+/// report has the stop, the kind of run that found it, the line that replays it, and the path of a
+/// timeline. Then it has the places of the preemptions, the last uses of the objects that the stop
+/// names, and the last events but those of libraries.
 ///
 /// # Replay
 ///
